@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* pipeline.h - the filters of one exchange, run in order on each side.
+ *
+ * The pipeline is the listener's filters, then the site's, then the route's.
+ * On the way back (fetch, deliver) they run in reverse order.
+ */
+#ifndef BASCULE_PIPELINE_H
+#define BASCULE_PIPELINE_H
+
+#include "filters/filter.h"
+
+/* Collects the filters that apply, once listener and route are known. When
+ * nothing applies no memory is used. */
+void pipeline_begin(struct exchange *ex);
+
+/* Each side's heads; FILTER_WAIT: call again after on_resume. */
+enum filter_verdict pipeline_request(struct exchange *ex);
+enum filter_verdict pipeline_fetch(struct exchange *ex);
+enum filter_verdict pipeline_deliver(struct exchange *ex);
+
+/* Wraps ex->request.body or ex->response.body in what the filters add. */
+void pipeline_wrap_request(struct exchange *ex);
+void pipeline_wrap_fetch(struct exchange *ex);
+void pipeline_wrap_deliver(struct exchange *ex);
+
+/* Calls every end hook. */
+void pipeline_end(struct exchange *ex);
+
+#endif

@@ -1,0 +1,282 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* template.c - texts, each followed by a variable but the last.
+ *
+ * What comes from the request went through the parser: it has no CR, LF or NUL,
+ * so a value stays one line.
+ */
+#include "config.h"
+
+#include "filters/template.h"
+
+#include "filters/field_set.h"
+#include "server/base/log.h"
+
+#define TEXT_MAX 4096
+#define PARTS_MAX 32
+
+enum variable {
+    NONE, /* the end */
+    CLIENT_IP,
+    HOST,
+    AUTHORITY,
+    SCHEME,
+    METHOD,
+    TARGET,
+    PATH,
+    QUERY,
+    ID,
+    LISTENER,
+    SITE,
+    ROUTE,
+    VARIABLE_COUNT
+};
+
+static const char *const names[VARIABLE_COUNT] = {
+    [NONE] = NULL,        [CLIENT_IP] = "client_ip", [HOST] = "host",     [AUTHORITY] = "authority",
+    [SCHEME] = "scheme",  [METHOD] = "method",       [TARGET] = "target", [PATH] = "path",
+    [QUERY] = "query",    [ID] = "id",               [LISTENER] = "listener", [SITE] = "site",
+    [ROUTE] = "route",
+};
+
+struct part {
+    struct slice text;
+    enum variable variable; /* behind the text */
+};
+
+struct template {
+    struct slice whole; /* when there is no variable; data NULL otherwise */
+    size_t count;
+    struct part parts[];
+};
+
+const char *
+template_name(size_t i)
+{
+    return i < VARIABLE_COUNT - 1 ? names[i + 1] : NULL;
+}
+
+/* ---- compiling */
+
+static enum variable
+variable_of(struct slice name, struct err *err)
+{
+    struct nearest nearest;
+
+    for (unsigned i = NONE + 1; i < VARIABLE_COUNT; i++)
+        if (slice_equal(name, slice_of(names[i])))
+            return (enum variable)i;
+    nearest_init(&nearest, name);
+    for (unsigned i = NONE + 1; i < VARIABLE_COUNT; i++)
+        nearest_offer(&nearest, names[i]);
+    err_set(err, "there is no variable %%{%s}", log_escape(name));
+    nearest_hint(&nearest, err);
+    return NONE;
+}
+
+/* Bytes of text up to the next variable, NUL, or "%%" (of which the first
+ * percent sign is included, so that the second can be left out). */
+static size_t
+plain_bytes(struct slice text)
+{
+    for (size_t i = 0; i + 1 < text.bytes; i++) {
+        if (text.data[i] == '%' && text.data[i + 1] == '{')
+            return i;
+        if (text.data[i] == '%' && text.data[i + 1] == '%')
+            return i + 1;
+    }
+    return text.bytes;
+}
+
+/* Takes one part off *text. */
+static int
+take_part(struct slice *text, struct part *part, struct err *err)
+{
+    size_t bytes = plain_bytes(*text);
+    struct slice rest = slice_skip(*text, bytes);
+    ptrdiff_t end;
+
+    part->text = slice_make(text->data, bytes);
+    part->variable = NONE;
+    if (rest.bytes == 0 || (bytes > 0 && part->text.data[bytes - 1] == '%' && rest.data[0] == '%')) {
+        *text = slice_skip(rest, 1);
+        return 0;
+    }
+    end = slice_find(rest, '}');
+    if (end < 0)
+        return err_set(err, "\"%s\" is not closed: write %%{name}, or %%%%{ for the text \"%%{\"",
+                       log_escape(rest));
+    part->variable = variable_of(slice_make(rest.data + 2, (size_t)end - 2), err);
+    *text = slice_skip(rest, (size_t)end + 1);
+    return part->variable != NONE ? 0 : -1;
+}
+
+/* Parts without any variable are one text. */
+static struct slice
+join(struct arena *arena, const struct part *parts, size_t count)
+{
+    char text[TEXT_MAX], *at = text;
+
+    for (size_t i = 0; i < count; i++)
+        at = mempcpy(at, parts[i].text.data, parts[i].text.bytes);
+    return arena_copy(arena, slice_make(text, (size_t)(at - text)));
+}
+
+struct template *
+template_new(struct arena *arena, struct slice text, struct err *err)
+{
+    struct part parts[PARTS_MAX];
+    struct template *template;
+    bool is_plain = true;
+    size_t count = 0;
+
+    if (text.bytes > TEXT_MAX) {
+        err_set(err, "longer than %d bytes", TEXT_MAX);
+        return NULL;
+    }
+    if (field_check_value(text, err) < 0)
+        return NULL;
+    for (struct slice rest = text; rest.bytes > 0; count++) {
+        if (count == PARTS_MAX) {
+            err_set(err, "more than %d variables and percent signs", PARTS_MAX);
+            return NULL;
+        }
+        if (take_part(&rest, &parts[count], err) < 0)
+            return NULL;
+        is_plain &= parts[count].variable == NONE;
+    }
+    template = arena_zalloc(arena, sizeof(*template) + count * sizeof(*parts));
+    if (template == NULL) {
+        err_set(err, "no memory");
+        return NULL;
+    }
+    if (is_plain) {
+        template->whole = join(arena, parts, count);
+        return template;
+    }
+    template->count = count;
+    memcpy(template->parts, parts, count * sizeof(*parts));
+    return template;
+}
+
+/* ---- values */
+
+struct slice
+template_scheme(const struct exchange *ex)
+{
+    struct slice told;
+
+    if (ex->site == NULL)
+        return ex->request.scheme;
+    /* On the way to a site only a trusted proxy's word is left of this field
+     * (modes/site_route.c), besides our own. */
+    told = fields_get(&ex->request.fields, FIELD_X_FORWARDED_PROTO);
+    if (slice_equal_nocase(told, SLICE("https")))
+        return SLICE("https");
+    if (slice_equal_nocase(told, SLICE("http")))
+        return SLICE("http");
+    return ex->down->client->is_tls ? SLICE("https") : SLICE("http");
+}
+
+/* Room for values that exist nowhere else. */
+struct scratch {
+    char ip[IP_TEXT_BYTES];
+    char id[16];
+};
+
+static struct slice
+id_text(uint64_t id, char text[static 16])
+{
+    for (int i = 15; i >= 0; i--, id >>= 4)
+        text[i] = "0123456789abcdef"[id & 15];
+    return slice_make(text, 16);
+}
+
+/* A target in absolute form may have no path but a query: then "/" is. */
+static struct slice
+path_of(const struct exchange *ex)
+{
+    return ex->request.method == METHOD_CONNECT ? slice_make("", 0) : ex->request.path;
+}
+
+/* One or, of what is put together, up to three slices. Returns how many. */
+static size_t
+value_of(enum variable variable, const struct exchange *ex, struct scratch *scratch,
+         struct slice values[static 3])
+{
+    const struct request *request = &ex->request;
+
+    switch (variable) {
+    case NONE:
+    case VARIABLE_COUNT:
+        return 0;
+    case CLIENT_IP:
+        values[0] = slice_make(scratch->ip, ip_text(&ex->client_ip, scratch->ip));
+        return 1;
+    case HOST:
+        values[0] = values[2] = slice_make("", 0);
+        values[1] = request->host;
+        if (slice_find(request->host, ':') >= 0) {
+            values[0] = SLICE("[");
+            values[2] = SLICE("]");
+        }
+        return 3;
+    case AUTHORITY:
+        values[0] = request->authority;
+        return 1;
+    case SCHEME:
+        values[0] = template_scheme(ex);
+        return 1;
+    case METHOD:
+        values[0] = request->method_name;
+        return 1;
+    case TARGET:
+        values[0] = path_of(ex);
+        values[1] = SLICE("?");
+        values[2] = request->query;
+        return request->query.data != NULL ? 3 : 1;
+    case PATH:
+        values[0] = path_of(ex);
+        return 1;
+    case QUERY:
+        values[0] = request->query;
+        return 1;
+    case ID:
+        values[0] = id_text(ex->id, scratch->id);
+        return 1;
+    case LISTENER:
+        values[0] = slice_of(ex->listener->name);
+        return 1;
+    case SITE:
+        values[0] = slice_of(ex->site != NULL ? ex->site->name : NULL);
+        return 1;
+    case ROUTE:
+        values[0] = slice_of(ex->route != NULL ? ex->route->name : NULL);
+        return 1;
+    }
+    return 0;
+}
+
+struct slice
+template_text(const struct template *template, struct exchange *ex)
+{
+    struct slice pieces[PARTS_MAX * 4];
+    struct scratch scratch;
+    size_t count = 0, bytes = 0;
+    char *start, *at;
+
+    if (template->whole.data != NULL)
+        return template->whole;
+    for (size_t i = 0; i < template->count; i++) {
+        pieces[count++] = template->parts[i].text;
+        count += value_of(template->parts[i].variable, ex, &scratch, &pieces[count]);
+    }
+    for (size_t i = 0; i < count; i++)
+        bytes += pieces[i].bytes;
+    start = at = arena_alloc(&ex->arena, bytes + 1); /* never a pointer to nothing */
+    if (start == NULL)
+        return slice_make(NULL, 0);
+    for (size_t i = 0; i < count; i++)
+        if (pieces[i].bytes > 0)
+            at = mempcpy(at, pieces[i].data, pieces[i].bytes);
+    return slice_make(start, bytes);
+}

@@ -1,0 +1,508 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* reach.c - to the next hop, and to another one when that fails.
+ *
+ *   START --> DIALING --> DIALED --> ASKING --> JOINED --> SECURING --> READY
+ *     |          '------- FAILED -- next endpoint --> START
+ *     '-- an idle connection ------------------------------------------> READY
+ *
+ * ASKING a parent proxy for a tunnel and SECURING the connection by TLS are
+ * passed over where they are not needed.
+ *
+ * A connection that was never established may be tried elsewhere whatever the
+ * request is; one that broke afterwards only if the request may be sent twice
+ * (reach_again).
+ */
+#include "config.h"
+
+#include "modes/reach.h"
+
+#include "modes/road.h"
+#include "server/http/h1_upstream.h"
+#include "server/net/dial.h"
+#include "server/net/proxy_protocol.h"
+#include "server/tls/tls_client.h"
+#include "server/upstream/group.h"
+#include "server/upstream/parent.h"
+
+#include <stdio.h>
+#include <unistd.h>
+
+enum state { START, DIALING, DIALED, ASKING, JOINED, SECURING, FAILED, READY };
+
+/* Only while a connection is being made. */
+struct dialing {
+    struct dial dial;
+    struct exchange *ex;
+    struct parent_handshake *parent;
+    struct tls_handshake *tls;
+};
+
+struct reach {
+    struct pick pick;
+    struct dialing *dialing;
+    struct accepted connection; /* fd -1: none */
+    struct tls_session *session; /* over that connection; NULL: plain */
+    struct failure failure;
+    uint8_t state;
+    bool is_fresh_only; /* an idle connection has just turned out to be dead */
+};
+
+static const struct upstream_timeouts *
+timeouts(const struct exchange *ex)
+{
+    return ex->to.group != NULL ? &ex->to.group->timeouts : ex->to.timeouts;
+}
+
+bool
+reach_is_relayed(const struct exchange *ex)
+{
+    return ex->to.parent != NULL && ex->to.parent->kind == PARENT_HTTP && !ex->to.is_tls &&
+           ex->request.method != METHOD_CONNECT;
+}
+
+/* ---- an idle connection */
+
+/* What tells the connections of forward mode apart. */
+static struct slice
+destination_key(struct exchange *ex)
+{
+    const struct destination *to = &ex->to;
+
+    char port[8];
+    char *key;
+    int bytes;
+
+    if (reach_is_relayed(ex))
+        return arena_printf(&ex->arena, "parent %s:%d", to->parent->host, (int)to->parent->port);
+    if (to->parent != NULL)
+        return arena_printf(&ex->arena, "%.*s%c%u by %s:%d", SLICE_ARG(to->host),
+                            to->is_tls ? '/' : ':', to->port,
+                            to->parent->host, (int)to->parent->port);
+    bytes = snprintf(port, sizeof(port), ":%u", to->port);
+    key = arena_alloc(&ex->arena, to->host.bytes + (size_t)bytes);
+    if (key == NULL)
+        return slice_make("", 0);
+    memcpy(key, to->host.data, to->host.bytes);
+    memcpy(key + to->host.bytes, port, (size_t)bytes);
+    key[to->host.bytes] = to->is_tls ? '/' : ':'; /* never one for the other */
+    return slice_make(key, to->host.bytes + (size_t)bytes);
+}
+
+static struct h1_upstream_conf
+upstream_conf(struct exchange *ex)
+{
+    return (struct h1_upstream_conf){
+        .group = ex->to.group,
+        .endpoint = ex->endpoint != NULL ? ex->endpoint->endpoint : NULL,
+        .timeouts = *timeouts(ex),
+    };
+}
+
+/* With a PROXY header a connection speaks for one client only. */
+static bool
+may_share(const struct exchange *ex)
+{
+    return ex->to.group == NULL || ex->to.group->send_proxy == PROXY_PROTOCOL_OFF;
+}
+
+static bool
+reuse(struct exchange *ex)
+{
+    struct h1_upstream_conf conf = upstream_conf(ex);
+    struct pool *pool;
+
+    if (ex->reach->is_fresh_only || ex->request.method == METHOD_CONNECT || !may_share(ex))
+        return false;
+    if (conf.endpoint != NULL)
+        pool = pool_of_endpoint(ex->worker, conf.endpoint, conf.group);
+    else
+        pool = pool_of_destination(ex->worker, destination_key(ex));
+    ex->up = h1_upstream_reuse(pool, &conf);
+    if (ex->up == NULL)
+        return false;
+    if (ex->to.may_connect != NULL && ex->to.parent == NULL &&
+        !ex->to.may_connect(&ex->up->ip, ex)) {
+        struct upstream *up = ex->up;
+
+        ex->up = NULL;
+        up->ops->release(up); /* not in a state to be pooled again: closed */
+        return false;
+    }
+    ex->upstream_ip = ex->up->ip;
+    return true;
+}
+
+/* ---- a new one */
+
+static void
+set_failure(struct reach *reach, const struct dial_result *result)
+{
+    static const struct failure failures[] = {
+        [DIAL_NO_SUCH_HOST] = { END_DNS_FAILED, 502, "dns_error", NULL },
+        [DIAL_DNS_TIMEOUT] = { END_DNS_FAILED, 504, "dns_timeout", NULL },
+        [DIAL_DNS_ERROR] = { END_DNS_FAILED, 502, "dns_error", NULL },
+        [DIAL_REFUSED_BY_POLICY] = { END_DENIED, 403, "destination_ip_prohibited", NULL },
+        [DIAL_FAILED] = { END_LIMIT, 503, "proxy_internal_error", NULL },
+        [DIAL_UNREACHABLE] = { END_CONNECT_FAILED, 502, "destination_ip_unroutable", NULL },
+        [DIAL_CONNECT_TIMEOUT] = { END_CONNECT_TIMEOUT, 504, "connection_timeout", NULL },
+        [DIAL_CONNECT_REFUSED] = { END_CONNECT_FAILED, 502, "connection_refused", NULL },
+    };
+
+    reach->failure = failures[result->status];
+    reach->failure.detail = result->detail != NULL ? result->detail
+                                                   : dial_status_text(result->status);
+    reach->state = FAILED;
+}
+
+static void
+on_dialed(struct dial *dial, int fd, const struct dial_result *result)
+{
+    struct dialing *dialing = container_of(dial, struct dialing, dial);
+    struct exchange *ex = dialing->ex;
+    struct reach *reach = ex->reach;
+
+    ex->phases.dns_ns += result->dns_us * 1000ull;
+    ex->phases.connect_ns += result->connect_us * 1000ull;
+    if (result->status == DIAL_OK) {
+        reach->connection.fd = fd;
+        ex->upstream_ip = result->ip;
+        reach->state = DIALED;
+    } else {
+        counter_up(ex->worker->counters, upstream_connect_failures);
+        set_failure(reach, result);
+    }
+    road_resume(ex);
+}
+
+static void
+target_of(struct exchange *ex, struct dial_target *target)
+{
+    const struct destination *to = &ex->to;
+
+    *target = (struct dial_target){ .connect_ms = timeouts(ex)->connect_ms };
+    if (to->group != NULL) {
+        if (ex->endpoint->is_literal)
+            target->address = &ex->endpoint->address;
+        target->host = ex->endpoint->host;
+        target->port = ex->endpoint->port;
+    } else if (to->parent != NULL) {
+        target->host = slice_of(to->parent->host);
+        target->port = to->parent->port;
+    } else {
+        target->host = to->host;
+        target->port = to->port;
+        target->may_connect = to->may_connect;
+        target->arg = ex;
+    }
+}
+
+static enum step
+fail_here(struct exchange *ex, enum end_reason reason, unsigned status, const char *error,
+          const char *detail)
+{
+    struct failure failure = { reason, (uint16_t)status, error, detail };
+
+    return road_fail(ex, &failure);
+}
+
+static enum step
+dial_hop(struct exchange *ex)
+{
+    struct reach *reach = ex->reach;
+    struct dial_target target;
+
+    if (reach->dialing == NULL) {
+        reach->dialing = arena_zalloc(&ex->arena, sizeof(*reach->dialing));
+        if (reach->dialing == NULL)
+            return fail_here(ex, END_LIMIT, 503, "proxy_internal_error", "out of memory");
+        reach->dialing->ex = ex;
+    }
+    ex->was_dialed = true;
+    target_of(ex, &target);
+    dial_init(&reach->dialing->dial, on_dialed);
+    reach->state = DIALING;
+    dial_start(&reach->dialing->dial, ex->worker->resolver, ex->worker->loop, &target);
+    return STEP_WAIT;
+}
+
+/* ---- connected: what has to be said before the request */
+
+/* A fresh socket has room for a header; if not, something is wrong with it. */
+static bool
+send_proxy_header(struct exchange *ex)
+{
+    const struct client *client = ex->down->client;
+    char header[PROXY_PROTOCOL_MAX];
+    size_t bytes = proxy_protocol_write(header, ex->to.group->send_proxy, &client->peer,
+                                        &client->local);
+
+    return write(ex->reach->connection.fd, header, bytes) == (ssize_t)bytes;
+}
+
+static void
+on_joined(void *arg, int fd, const struct parent_result *result)
+{
+    struct exchange *ex = arg;
+    struct reach *reach = ex->reach;
+
+    if (result->status == PARENT_OK) {
+        reach->connection.head = arena_copy(&ex->arena, result->ahead);
+        reach->connection.fd = fd;
+        reach->state = JOINED;
+    } else {
+        reach->failure = (struct failure){ END_CONNECT_FAILED,
+                                           result->status == PARENT_TIMEOUT ? 504 : 502,
+                                           result->proxy_error, result->detail };
+        reach->state = FAILED;
+    }
+    road_resume(ex);
+}
+
+static enum step
+ask_parent(struct exchange *ex)
+{
+    struct reach *reach = ex->reach;
+    int fd = reach->connection.fd;
+
+    reach->connection.fd = -1;
+    reach->state = ASKING;
+    reach->dialing->parent =
+        parent_handshake_start(ex->worker->loop, fd, ex->to.parent, ex->to.host, ex->to.port,
+                               timeouts(ex)->connect_ms, on_joined, ex);
+    if (reach->dialing->parent == NULL) {
+        reach->state = FAILED;
+        return fail_here(ex, END_LIMIT, 503, "proxy_internal_error", "out of memory");
+    }
+    return STEP_WAIT;
+}
+
+/* ---- TLS */
+
+static void
+on_secured(void *arg, int fd, const struct tls_result *result)
+{
+    struct exchange *ex = arg;
+    struct reach *reach = ex->reach;
+
+    if (result->session != NULL) {
+        reach->connection.fd = fd;
+        reach->session = result->session;
+        reach->state = READY;
+    } else {
+        reach->failure = (struct failure){ END_CONNECT_FAILED, 502, result->proxy_error,
+                                           result->detail };
+        reach->state = FAILED;
+    }
+    road_resume(ex);
+}
+
+static enum step use_connection(struct exchange *ex);
+
+static enum step
+secure(struct exchange *ex)
+{
+    struct reach *reach = ex->reach;
+    int fd = reach->connection.fd;
+
+    if (!ex->to.is_tls)
+        return use_connection(ex);
+    if (reach->connection.head.bytes > 0)
+        return fail_here(ex, END_UPSTREAM_BAD, 502, "tls_protocol_error",
+                         "it spoke before the TLS handshake");
+    reach->connection.fd = -1;
+    reach->state = SECURING;
+    reach->dialing->tls = tls_handshake_start(ex->worker->loop, fd, ex->to.tls, ex->to.host,
+                                              timeouts(ex)->connect_ms, on_secured, ex);
+    if (reach->dialing->tls == NULL) {
+        reach->state = FAILED;
+        return fail_here(ex, END_LIMIT, 503, "proxy_internal_error", "out of memory");
+    }
+    return STEP_WAIT;
+}
+
+/* ---- there */
+
+static enum step
+use_connection(struct exchange *ex)
+{
+    struct reach *reach = ex->reach;
+    struct h1_upstream_conf conf = upstream_conf(ex);
+    int fd = reach->connection.fd;
+
+    reach->state = READY;
+    if (ex->request.method == METHOD_CONNECT)
+        return STEP_NEXT;
+    reach->connection.fd = -1;
+    if (conf.endpoint == NULL)
+        conf.key = destination_key(ex);
+    else if (!may_share(ex))
+        conf.endpoint = NULL;
+    conf.ip = ex->upstream_ip;
+    conf.session = reach->session;
+    reach->session = NULL;
+    ex->up = h1_upstream_new(ex->worker, fd, &conf);
+    if (ex->up == NULL)
+        return fail_here(ex, END_LIMIT, 503, "proxy_internal_error", "out of memory");
+    return STEP_NEXT;
+}
+
+static enum step
+greet(struct exchange *ex)
+{
+    struct reach *reach = ex->reach;
+
+    if (!may_share(ex) && !send_proxy_header(ex)) {
+        close(reach->connection.fd);
+        reach->connection.fd = -1;
+        return fail_here(ex, END_UPSTREAM_FAILED, 502, "connection_terminated",
+                         "it would not take the PROXY header");
+    }
+    if (ex->to.parent != NULL && !reach_is_relayed(ex))
+        return ask_parent(ex);
+    return secure(ex);
+}
+
+/* ---- the choice */
+
+static enum step
+no_endpoint(struct exchange *ex, enum pick_failure why)
+{
+    switch (why) {
+    case PICK_ALL_DOWN:
+        return fail_here(ex, END_NO_ENDPOINT, 503, "destination_unavailable",
+                         "every endpoint of the group is down");
+    case PICK_ALL_FULL:
+        counter_up(ex->worker->counters, limits_hit);
+        return fail_here(ex, END_NO_ENDPOINT, 503, "connection_limit_reached",
+                         "every endpoint of the group is at its limit of connections");
+    case PICK_ALL_TRIED:
+        break;
+    }
+    if (ex->reach->failure.status != 0)
+        return road_fail(ex, &ex->reach->failure);
+    return fail_here(ex, END_NO_ENDPOINT, 503, "destination_unavailable", "no endpoint left");
+}
+
+static enum step
+start(struct exchange *ex)
+{
+    struct reach *reach = ex->reach;
+    enum pick_failure why;
+
+    if (ex->to.group != NULL && ex->endpoint == NULL) {
+        ex->endpoint = group_pick(&reach->pick, loop_now_ms(ex->worker->loop), &why);
+        if (ex->endpoint == NULL)
+            return no_endpoint(ex, why);
+        ex->slot = ex->endpoint->endpoint;
+    }
+    if (reuse(ex)) {
+        reach->state = READY;
+        return STEP_NEXT;
+    }
+    return dial_hop(ex);
+}
+
+static void
+release_endpoint(struct exchange *ex)
+{
+    if (ex->slot != NULL)
+        endpoint_release(ex->slot);
+    ex->slot = NULL;
+    ex->endpoint = NULL;
+}
+
+/* The next endpoint of a group; there is no other way to a destination. */
+static enum step
+next_endpoint(struct exchange *ex)
+{
+    struct reach *reach = ex->reach;
+
+    if (ex->endpoint == NULL)
+        return road_fail(ex, &reach->failure);
+    endpoint_failed(ex->endpoint->endpoint, ex->to.group, loop_now_ms(ex->worker->loop));
+    exchange_decide(ex, DECISION_ENDPOINT, &ex->endpoint->place, "%s: %s", ex->endpoint->to,
+                    reach->failure.detail);
+    release_endpoint(ex);
+    reach->state = START;
+    return start(ex);
+}
+
+enum step
+reach(struct exchange *ex)
+{
+    struct reach *reach = ex->reach;
+
+    if (reach == NULL) {
+        reach = ex->reach = arena_zalloc(&ex->arena, sizeof(*reach));
+        if (reach == NULL)
+            return fail_here(ex, END_LIMIT, 503, "proxy_internal_error", "out of memory");
+        reach->connection.fd = -1;
+        if (ex->to.group != NULL)
+            pick_start(&reach->pick, ex->to.group);
+    }
+    switch ((enum state)reach->state) {
+    case START:
+        return start(ex);
+    case DIALING:
+    case ASKING:
+    case SECURING:
+        return STEP_WAIT;
+    case DIALED:
+        return greet(ex);
+    case JOINED:
+        return secure(ex);
+    case FAILED:
+        return next_endpoint(ex);
+    case READY:
+        return use_connection(ex);
+    }
+    return STEP_WAIT;
+}
+
+void
+reach_take_connection(struct exchange *ex, struct accepted *connection)
+{
+    *connection = ex->reach->connection;
+    connection->peer = ex->upstream_ip;
+    ex->reach->connection.fd = -1;
+}
+
+bool
+reach_again(struct exchange *ex, const struct failure *failure, bool was_stale)
+{
+    struct reach *reach = ex->reach;
+    const struct request *request = &ex->request;
+
+    if (ex->endpoint != NULL && !was_stale)
+        endpoint_failed(ex->endpoint->endpoint, ex->to.group, loop_now_ms(ex->worker->loop));
+    if (!was_stale || reach->is_fresh_only || !method_is_idempotent(request->method) ||
+        ex->request_pump.moved_bytes > 0)
+        return false;
+    exchange_decide(ex, DECISION_ENDPOINT, NULL, "an idle connection had died: %s",
+                    failure->detail);
+    reach->is_fresh_only = true;
+    reach->state = START; /* with the same endpoint, whose slot is still held */
+    return true;
+}
+
+void
+reach_stop(struct exchange *ex)
+{
+    struct reach *reach = ex->reach;
+
+    if (reach != NULL) {
+        if (reach->state == DIALING)
+            dial_cancel(&reach->dialing->dial);
+        if (reach->state == ASKING)
+            parent_handshake_cancel(reach->dialing->parent);
+        if (reach->state == SECURING)
+            tls_handshake_cancel(reach->dialing->tls);
+        tls_session_free(reach->session);
+        reach->session = NULL;
+        if (reach->connection.fd >= 0)
+            close(reach->connection.fd);
+        reach->connection.fd = -1;
+        reach->state = FAILED;
+    }
+    release_endpoint(ex);
+}

@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* reverse.c - the mode of a site's front: sites by host name, routes to groups. */
+#include "config.h"
+
+#include "modes/reverse.h"
+
+#include "modes/road.h"
+#include "modes/site_route.h"
+#include "server/http/h1_downstream.h"
+#include "server/http/via.h"
+#include "server/host_map.h"
+#include "server/snapshot.h"
+#include "server/generation.h"
+
+struct reverse_conf {
+    struct listener_conf listener;
+    int forwarding; /* enum forwarding */
+    struct strings site_names;
+    struct host_map *sites; /* of site_names; NULL: all sites */
+};
+
+static const char *const forwarding_words[] = { "off", "x-forwarded", "forwarded", "both", NULL };
+
+static const struct option options[] = {
+    { .name = "sites", .type = OPTION_STRINGS, .offset = offsetof(struct reverse_conf, site_names),
+      .text = "Names of the sites served here; all of them when not given." },
+    { .name = "forwarding", .type = OPTION_ENUM, .offset = offsetof(struct reverse_conf, forwarding),
+      .words = forwarding_words, .fallback = "x-forwarded",
+      .text = "Fields that tell the origin who asked: X-Forwarded-For, -Proto and -Host, or "
+              "Forwarded (RFC 7239)." },
+    { .name = NULL },
+};
+
+/* ---- configuration */
+
+static struct site_conf *
+site_named(const struct conf *conf, struct slice name)
+{
+    for (size_t i = 0; i < conf->sites.count; i++) {
+        struct site_conf *site = conf->sites.items[i];
+
+        if (slice_equal(slice_of(site->name), name))
+            return site;
+    }
+    return NULL;
+}
+
+static int
+add_site(struct host_map *map, struct site_conf *site, struct arena *arena, struct err *err)
+{
+    for (size_t i = 0; i < site->hosts.count; i++) {
+        struct slice name;
+
+        if (host_map_clean(site->hosts.items[i], &name, arena, err) < 0)
+            return -1;
+        host_map_add(map, name, site);
+    }
+    if (site->is_default)
+        host_map_set_default(map, site);
+    return 0;
+}
+
+static int
+finish(struct listener_conf *listener, struct conf *conf, struct arena *arena, struct err *err)
+{
+    struct reverse_conf *reverse = (struct reverse_conf *)(void *)listener;
+    size_t names = 0;
+
+    if (conf->sites.count == 0)
+        return err_set(err, "a reverse listener needs sites to serve: add one to \"sites\"");
+    if (reverse->site_names.count == 0)
+        return 0;
+    for (size_t i = 0; i < reverse->site_names.count; i++) {
+        struct site_conf *site = site_named(conf, reverse->site_names.items[i]);
+
+        if (site == NULL)
+            return err_set(err, "sites: there is no site \"%s\"",
+                           reverse->site_names.items[i].data);
+        names += site->hosts.count;
+    }
+    reverse->sites = host_map_new(arena, names);
+    for (size_t i = 0; reverse->sites != NULL && i < reverse->site_names.count; i++)
+        if (add_site(reverse->sites, site_named(conf, reverse->site_names.items[i]), arena, err) < 0)
+            return -1;
+    return reverse->sites != NULL ? 0 : err_set(err, "sites: no memory");
+}
+
+/* ---- steps */
+
+static enum step
+judge(struct exchange *ex)
+{
+    const struct listener_conf *listener = ex->listener;
+
+    site_find_client(ex);
+    if (listener->allow_client != NULL && !prefix_set_has(listener->allow_client, &ex->client_ip)) {
+        exchange_decide(ex, DECISION_DENY, &listener->place, "client is not in allow_client");
+        counter_up(ex->worker->counters, requests_denied);
+        exchange_answer(ex, 403, END_DENIED, "Your address may not use this service.");
+        return STEP_ANSWER;
+    }
+    if (ex->request.method == METHOD_CONNECT) {
+        exchange_answer(ex, 405, END_DENIED, "This is a web site, not a forward proxy.");
+        return STEP_ANSWER;
+    }
+    if (via_is_loop(&ex->request.fields)) {
+        exchange_answer(ex, 508, END_DENIED, "The request has been here before: a routing loop.");
+        return STEP_ANSWER;
+    }
+    return STEP_NEXT;
+}
+
+static enum step
+route(struct exchange *ex)
+{
+    const struct reverse_conf *reverse = (const struct reverse_conf *)(const void *)ex->listener;
+    const struct host_map *sites = reverse->sites != NULL
+                                       ? reverse->sites
+                                       : ex->generation->snapshot->conf.hosts;
+
+    ex->site = host_map_find(sites, ex->request.host);
+    if (ex->site == NULL) {
+        /* RFC 9110 section 15.5.20: better than another site's pages. */
+        exchange_answer(ex, 421, END_DENIED, "No site of this name is served here.");
+        return STEP_ANSWER;
+    }
+    return site_route(ex);
+}
+
+static enum step
+prepare(struct exchange *ex)
+{
+    const struct reverse_conf *reverse = (const struct reverse_conf *)(const void *)ex->listener;
+    enum step step = site_prepare(ex);
+
+    site_add_forwarding(ex, (enum forwarding)reverse->forwarding);
+    fields_add(&ex->request.fields, &ex->arena, FIELD_VIA, via_value());
+    return step;
+}
+
+const struct mode_ops reverse_mode = {
+    .name = "reverse",
+    .text = "Stands in front of web servers: sites by host name, routes to groups of endpoints.",
+    .options = options,
+    .conf_bytes = sizeof(struct reverse_conf),
+    .finish = finish,
+    .on_connection = h1_downstream_open,
+    .on_request = road_begin,
+    .judge = judge,
+    .route = route,
+    .prepare = prepare,
+};

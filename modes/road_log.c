@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* road_log.c - an exchange as an access record. */
+#include "config.h"
+
+#include "modes/road_log.h"
+
+#include "modes/mode.h"
+#include "server/base/clock.h"
+#include "server/log/access_log.h"
+
+#include <stdio.h>
+
+struct log_names {
+    struct slice site, route, group, endpoint;
+};
+
+static struct slice
+name_of(const char *name)
+{
+    return slice_of(name);
+}
+
+static void
+find_names(const struct exchange *ex, struct log_names *names)
+{
+    *names = (struct log_names){
+        .site = name_of(ex->site != NULL ? ex->site->name : NULL),
+        .route = name_of(ex->route != NULL ? ex->route->name : NULL),
+        .group = name_of(ex->to.group != NULL ? ex->to.group->name : NULL),
+        .endpoint = name_of(ex->endpoint != NULL ? ex->endpoint->to : NULL),
+    };
+}
+
+void
+road_log_keep_names(struct exchange *ex)
+{
+    struct log_names *names = arena_zalloc(&ex->arena, sizeof(*names));
+
+    if (names == NULL)
+        return;
+    find_names(ex, names);
+    names->site = arena_copy(&ex->arena, names->site);
+    names->route = arena_copy(&ex->arena, names->route);
+    names->group = arena_copy(&ex->arena, names->group);
+    names->endpoint = arena_copy(&ex->arena, names->endpoint);
+    ex->log_names = names;
+}
+
+/* "file:line" of the rule that decided; empty: none did. */
+static struct slice
+deciding_rule(const struct exchange *ex, char *text, size_t room)
+{
+    const struct place *place = NULL;
+
+    for (const struct decision *d = ex->decisions; d != NULL; d = d->next)
+        if (d->place != NULL && d->kind == DECISION_DENY)
+            place = d->place;
+    if (place == NULL || ex->log_names != NULL)
+        return slice_make(NULL, 0);
+    snprintf(text, room, "%s:%u", place->file, place->line);
+    return slice_of(text);
+}
+
+/* The words of squid's native format. */
+static const char *
+squid_word(const struct exchange *ex)
+{
+    if (ex->is_tunnel)
+        return "TCP_TUNNEL";
+    switch (ex->end) {
+    case END_DENIED:
+        return "TCP_DENIED";
+    case END_BAD_REQUEST:
+    case END_CLIENT_ABORT:
+    case END_CLIENT_TIMEOUT:
+        return ex->upstream_status != 0 ? "TCP_MISS_ABORTED" : "NONE";
+    case END_ANSWERED:
+        return "NONE";
+    case END_DONE:
+    case END_DNS_FAILED:
+    case END_CONNECT_FAILED:
+    case END_CONNECT_TIMEOUT:
+    case END_UPSTREAM_FAILED:
+    case END_UPSTREAM_BAD:
+    case END_UPSTREAM_TIMEOUT:
+    case END_NO_ENDPOINT:
+    case END_LIMIT:
+    case END_STOPPED:
+    case END_REASON_COUNT:
+        break;
+    }
+    return "TCP_MISS";
+}
+
+static int64_t
+micros(uint64_t ns)
+{
+    return ns == 0 ? -1 : (int64_t)(ns / 1000);
+}
+
+static void
+fill(const struct exchange *ex, struct access_record *record)
+{
+    const struct phases *phases = &ex->phases;
+    uint64_t now_ns = clock_monotonic_ns();
+    uint64_t duration_ms = (now_ns - phases->start_ns) / 1000000;
+
+    record->wall_ms = clock_wall_ms() - duration_ms;
+    record->id = ex->id;
+    record->duration_us = (int64_t)((now_ns - phases->start_ns) / 1000);
+    record->dns_us = micros(phases->dns_ns);
+    record->connect_us = micros(phases->connect_ns);
+    record->first_byte_us =
+        phases->first_byte_ns == 0 ? -1 : micros(phases->first_byte_ns - phases->start_ns);
+    if (ex->down != NULL)
+        ex->down->ops->count(ex, &record->body_in_bytes, &record->body_out_bytes);
+    record->body_in_bytes += ex->tunnel_bytes_up;
+    record->body_out_bytes += ex->tunnel_bytes_down;
+    record->total_in_bytes = record->body_in_bytes;
+    record->total_out_bytes = record->body_out_bytes;
+    record->client = ex->client_ip;
+    record->upstream_ip = ex->upstream_ip;
+    record->status = ex->is_started ? ex->response.status : 0;
+    record->upstream_status = ex->upstream_status;
+    record->is_upstream_reused = ex->up != NULL && ex->up->was_reused;
+}
+
+static void
+fill_text(const struct exchange *ex, struct access_record *record, const struct log_names *names)
+{
+    const struct request *request = &ex->request;
+
+    record->listener = slice_of(ex->listener->name);
+    record->mode = slice_of(ex->listener->mode->name);
+    record->method = request->method_name;
+    record->target = request->target;
+    record->scheme = request->scheme;
+    record->host = request->authority;
+    record->version = request->minor_version == 0 ? SLICE("HTTP/1.0") : SLICE("HTTP/1.1");
+    record->referer = fields_get(&request->fields, FIELD_REFERER);
+    record->user_agent = fields_get(&request->fields, FIELD_USER_AGENT);
+    record->site = names->site;
+    record->route = names->route;
+    record->group = names->group;
+    record->endpoint = names->endpoint;
+    record->end = end_reason_word(ex->end);
+    record->cache = squid_word(ex);
+    record->request = &request->fields;
+    record->response = &ex->response.fields;
+}
+
+void
+road_log(const struct exchange *ex)
+{
+    const struct access_log_conf *conf = ex->listener->access_log;
+    struct access_record record = { 0 };
+    struct log_names names;
+    char rule[256];
+
+    if (conf == NULL || conf->log == NULL)
+        return;
+    if (ex->log_names != NULL)
+        names = *ex->log_names;
+    else
+        find_names(ex, &names);
+    fill(ex, &record);
+    fill_text(ex, &record, &names);
+    record.rule = deciding_rule(ex, rule, sizeof(rule));
+    access_log_write(conf->log, &record);
+}

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* site_route.h - sites by host name, and their routes.
+ *
+ * Serves visitors of reverse listeners, and browsers of forward listeners that
+ * ask for a name which one of our sites serves.
+ */
+#ifndef BASCULE_SITE_ROUTE_H
+#define BASCULE_SITE_ROUTE_H
+
+#include "modes/mode.h"
+#include "server/http/exchange.h"
+
+/* Chooses the route of ex->site: sets ex->route and ex->to, or answers itself
+ * (a redirect, the welcome page). */
+enum step site_route(struct exchange *ex);
+
+/* Sets ex->out as the route says. */
+enum step site_prepare(struct exchange *ex);
+
+/* The request's target from its path on, as received: "/path?query". */
+struct slice site_origin_form(struct exchange *ex);
+
+/* ---- who asks, when trusted proxies stand before us */
+
+enum forwarding { FORWARDING_OFF, FORWARDING_X, FORWARDING_STANDARD, FORWARDING_BOTH };
+
+/* Whom X-Forwarded-For names, as far as it comes from trusted proxies: sets
+ * ex->client_ip. */
+void site_find_client(struct exchange *ex);
+
+/* Adds X-Forwarded-* or Forwarded (RFC 7239) for the origin. What a client that
+ * is no trusted proxy says of itself is taken away. */
+void site_add_forwarding(struct exchange *ex, enum forwarding forwarding);
+
+#endif

@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* tunnels.c - from two connections of an exchange to a tunnel.
+ *
+ * While a tunnel runs, its exchange points to no snapshot but the worker's
+ * current one: on publish it finds its listener there and lets the old one go.
+ * What the log will say of site and route was copied when the tunnel began.
+ */
+#include "config.h"
+
+#include "modes/tunnels.h"
+
+#include "modes/mode.h"
+#include "modes/reach.h"
+#include "modes/road.h"
+#include "modes/road_log.h"
+#include "server/generation.h"
+#include "server/net/tunnel.h"
+#include "server/snapshot.h"
+#include "server/upstream/endpoint.h"
+
+#include <unistd.h>
+
+void
+tunnel_accept(struct exchange *ex)
+{
+    exchange_answer_with(ex, 200, END_DONE, NULL, slice_make(NULL, 0));
+    ex->response.reason = SLICE("Connection established");
+    ex->is_tunnel = true;
+}
+
+static enum end_reason
+reason_of(enum tunnel_end end)
+{
+    switch (end) {
+    case TUNNEL_DONE:
+        return END_DONE;
+    case TUNNEL_CLIENT_RESET:
+        return END_CLIENT_ABORT;
+    case TUNNEL_UPSTREAM_RESET:
+        return END_UPSTREAM_FAILED;
+    case TUNNEL_IDLE:
+    case TUNNEL_LIFE:
+    case TUNNEL_NO_MEMORY:
+        return END_LIMIT;
+    case TUNNEL_DENIED:
+        return END_DENIED;
+    case TUNNEL_STOPPED:
+    case TUNNEL_END_COUNT:
+        return END_STOPPED;
+    }
+    return END_STOPPED;
+}
+
+static void
+on_done(struct tunnel *tunnel, enum tunnel_end end)
+{
+    struct exchange *ex = tunnel->arg;
+    struct endpoint *slot;
+
+    ex->end = reason_of(end);
+    ex->tunnel_bytes_up = tunnel->up.bytes;
+    ex->tunnel_bytes_down = tunnel->down.bytes;
+    ex->tunnel = NULL;
+    slot = ex->slot;
+    road_end(ex, true);
+    if (slot != NULL)
+        endpoint_unref(slot);
+}
+
+/* The origin's connection: of a CONNECT, or of an upgraded request. */
+static int
+take_upstream(struct exchange *ex, struct accepted *upstream)
+{
+    struct upstream *up = ex->up;
+
+    if (up == NULL) {
+        reach_take_connection(ex, upstream);
+        return 0;
+    }
+    if (up->ops->detach(up, ex, upstream) < 0)
+        return -1;
+    ex->up = NULL;
+    return 0;
+}
+
+void
+tunnel_begin(struct exchange *ex)
+{
+    const struct client_timeouts *timeouts = &ex->listener->timeouts;
+    struct tunnel_conf conf = { .idle_ms = timeouts->tunnel_idle_ms,
+                                .half_close_idle_ms = timeouts->tunnel_half_close_ms,
+                                .life_ms = timeouts->tunnel_life_ms };
+    struct accepted client = { .fd = -1 }, upstream = { .fd = -1 };
+
+    if (take_upstream(ex, &upstream) < 0 || ex->down->ops->detach(ex, &client) < 0) {
+        if (upstream.fd >= 0)
+            close(upstream.fd);
+        ex->end = END_LIMIT;
+        road_end(ex, false);
+        return;
+    }
+    ex->down = NULL;
+    timer_disarm(&ex->deadline);
+    road_log_keep_names(ex);
+    ex->tunnel = tunnel_start(ex->worker, client.fd, client.head, upstream.fd, upstream.head,
+                              &conf, on_done, ex);
+    if (ex->tunnel == NULL) {
+        ex->end = END_LIMIT;
+        road_end(ex, false);
+        return;
+    }
+    /* It occupies its endpoint until it ends, whatever becomes of the snapshot. */
+    if (ex->slot != NULL)
+        endpoint_ref(ex->slot);
+    ex->endpoint = NULL;
+}
+
+/* ---- reload */
+
+static struct listener_conf *
+listener_now(const struct exchange *ex)
+{
+    const struct config_list *listeners = &ex->worker->snapshot->conf.listeners;
+
+    for (size_t i = 0; i < listeners->count; i++) {
+        struct listener_conf *listener = listeners->items[i];
+
+        if (listener->listener == ex->listener->listener && listener->mode == ex->listener->mode)
+            return listener;
+    }
+    return NULL;
+}
+
+/* Asks the new policy, which may write on the exchange as on any other; what
+ * it wrote is of no further use. */
+static bool
+is_still_allowed(struct exchange *ex)
+{
+    struct destination to = ex->to;
+    struct listener_conf *listener = listener_now(ex);
+    enum step verdict;
+
+    if (listener == NULL) {
+        exchange_decide(ex, DECISION_DENY, NULL, "its listener is gone");
+        return false;
+    }
+    ex->listener = listener;
+    ex->site = NULL;
+    ex->route = NULL;
+    verdict = listener->mode->judge(ex);
+    if (verdict == STEP_NEXT)
+        verdict = listener->mode->route(ex);
+    if (verdict == STEP_NEXT && ex->to.may_connect != NULL && ex->to.parent == NULL)
+        verdict = ex->to.may_connect(&ex->upstream_ip, ex) ? STEP_NEXT : STEP_ANSWER;
+    ex->to = (struct destination){ .port = to.port, .host = to.host };
+    ex->site = NULL;
+    ex->route = NULL;
+    return verdict == STEP_NEXT;
+}
+
+static void
+judge_again(struct tunnel *tunnel, void *arg)
+{
+    struct exchange *ex = tunnel->arg;
+    struct generation *old;
+
+    (void)arg;
+    if (tunnel->on_done != on_done)
+        return; /* of the port mode */
+    if (!is_still_allowed(ex)) {
+        tunnel_close(tunnel, TUNNEL_DENIED);
+        return;
+    }
+    old = ex->generation;
+    ex->generation = generation_hold(ex->worker);
+    generation_release(old);
+}
+
+void
+tunnels_on_publish(struct worker *worker)
+{
+    tunnel_each(worker, judge_again, NULL);
+}
+
+static void
+stop(struct tunnel *tunnel, void *arg)
+{
+    (void)arg;
+    tunnel_close(tunnel, TUNNEL_STOPPED);
+}
+
+void
+tunnels_on_kill(struct worker *worker)
+{
+    tunnel_each(worker, stop, NULL);
+}

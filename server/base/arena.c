@@ -1,0 +1,235 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* arena.c - bump allocation in blocks.
+ *
+ * The budget is charged by block, when one is taken, which keeps the fast path
+ * to a comparison and an addition. A request larger than a block gets one of
+ * its own, linked behind the newest so that its rest stays in use. Under
+ * AddressSanitizer every allocation is its own malloc, so that overruns show.
+ */
+#include "config.h"
+
+#include "server/base/arena.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+struct arena_defer {
+    struct arena_defer *next;
+    void (*release)(void *);
+    void *object;
+};
+
+void
+block_pool_init(struct block_pool *pool, unsigned max_free)
+{
+    *pool = (struct block_pool){ .max_free = max_free };
+}
+
+void
+block_pool_fini(struct block_pool *pool)
+{
+    while (pool->free != NULL) {
+        struct arena_block *block = pool->free;
+
+        pool->free = block->next;
+        free(block);
+    }
+    pool->free_count = 0;
+}
+
+static struct arena_block *
+take_block(struct block_pool *pool)
+{
+    struct arena_block *block;
+
+    if (pool != NULL && pool->free != NULL) {
+        block = pool->free;
+        pool->free = block->next;
+        pool->free_count--;
+    } else {
+        block = malloc(BLOCK_BYTES);
+        if (block == NULL)
+            return NULL;
+    }
+    block->is_pooled = 1;
+    return block;
+}
+
+static void
+give_block(struct block_pool *pool, struct arena_block *block)
+{
+    if (!block->is_pooled || pool == NULL || pool->free_count >= pool->max_free) {
+        free(block);
+        return;
+    }
+    block->next = pool->free;
+    pool->free = block;
+    pool->free_count++;
+}
+
+void
+arena_init(struct arena *arena, struct block_pool *pool, size_t budget_bytes)
+{
+    *arena = (struct arena){ .pool = pool, .left_bytes = budget_bytes };
+}
+
+void
+arena_fini(struct arena *arena)
+{
+    struct arena_block *block;
+    struct block_pool *pool = arena->pool;
+
+    while (arena->defers != NULL) {
+        struct arena_defer *defer = arena->defers;
+
+        arena->defers = defer->next;
+        defer->release(defer->object);
+    }
+    /* The arena may live in one of its own blocks: touch it no more. */
+    block = arena->blocks;
+    arena->blocks = NULL;
+    arena->next = arena->end = NULL;
+    while (block != NULL) {
+        struct arena_block *next = block->next;
+
+        give_block(pool, block);
+        block = next;
+    }
+}
+
+void *
+arena_new_object(struct block_pool *pool, size_t budget_bytes, size_t object_bytes,
+                 size_t arena_offset)
+{
+    struct arena arena;
+    char *object;
+
+    arena_init(&arena, pool, budget_bytes);
+    object = arena_zalloc(&arena, object_bytes);
+    if (object == NULL) {
+        arena_fini(&arena);
+        return NULL;
+    }
+    memcpy(object + arena_offset, &arena, sizeof(arena));
+    return object;
+}
+
+void
+arena_free_object(void *object, size_t arena_offset)
+{
+    arena_fini((struct arena *)(void *)((char *)object + arena_offset));
+}
+
+static void *
+spend(struct arena *arena)
+{
+    arena->is_spent = true;
+    return NULL;
+}
+
+void *
+arena_alloc_block(struct arena *arena, size_t bytes)
+{
+    size_t rounded = (bytes + 7) & ~(size_t)7;
+    bool is_large = rounded > BLOCK_BYTES * 3 / 4;
+    size_t charge = is_large ? rounded + sizeof(struct arena_block) : BLOCK_BYTES;
+    struct arena_block *block;
+
+#ifdef BASCULE_ASAN
+    is_large = true;
+    charge = bytes + sizeof(struct arena_block);
+    rounded = bytes;
+#endif
+    if (rounded < bytes || charge < rounded || charge > arena->left_bytes)
+        return spend(arena);
+    if (is_large) {
+        block = malloc(charge);
+        if (block == NULL)
+            return spend(arena);
+        block->is_pooled = 0;
+    } else {
+        block = take_block(arena->pool);
+        if (block == NULL)
+            return spend(arena);
+    }
+    arena->left_bytes -= charge;
+    if (is_large && arena->blocks != NULL) {
+        block->next = arena->blocks->next;
+        arena->blocks->next = block;
+        return block + 1;
+    }
+    block->next = arena->blocks;
+    arena->blocks = block;
+    if (is_large)
+        return block + 1;
+    arena->next = (char *)(block + 1) + rounded;
+    arena->end = (char *)block + BLOCK_BYTES;
+    return block + 1;
+}
+
+void *
+arena_zalloc(struct arena *arena, size_t bytes)
+{
+    void *p = arena_alloc(arena, bytes);
+
+    if (p != NULL)
+        memset(p, 0, bytes);
+    return p;
+}
+
+struct slice
+arena_copy(struct arena *arena, struct slice s)
+{
+    char *copy = arena_alloc(arena, s.bytes + 1);
+
+    if (copy == NULL)
+        return (struct slice){ "", 0 };
+    if (s.bytes > 0)
+        memcpy(copy, s.data, s.bytes);
+    copy[s.bytes] = '\0';
+    return (struct slice){ copy, s.bytes };
+}
+
+char *
+arena_strdup(struct arena *arena, const char *text)
+{
+    size_t bytes = strlen(text) + 1;
+    char *copy = arena_alloc(arena, bytes);
+
+    if (copy != NULL)
+        memcpy(copy, text, bytes);
+    return copy;
+}
+
+struct slice
+arena_printf(struct arena *arena, const char *format, ...)
+{
+    va_list args, again;
+    char *text;
+    int bytes;
+
+    va_start(args, format);
+    va_copy(again, args);
+    bytes = vsnprintf(NULL, 0, format, args);
+    va_end(args);
+    text = bytes < 0 ? NULL : arena_alloc(arena, (size_t)bytes + 1);
+    if (text != NULL)
+        vsnprintf(text, (size_t)bytes + 1, format, again);
+    va_end(again);
+    return text != NULL ? slice_make(text, (size_t)bytes) : slice_make("", 0);
+}
+
+int
+arena_defer(struct arena *arena, void (*release)(void *), void *object)
+{
+    struct arena_defer *defer = arena_alloc(arena, sizeof(*defer));
+
+    if (defer == NULL) {
+        release(object);
+        return -1;
+    }
+    *defer = (struct arena_defer){ arena->defers, release, object };
+    arena->defers = defer;
+    return 0;
+}

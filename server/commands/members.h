@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* members.h - the commands, for their list. */
+#ifndef BASCULE_COMMAND_MEMBERS_H
+#define BASCULE_COMMAND_MEMBERS_H
+
+#include "server/commands/command.h"
+
+extern const struct command run_command, worker_process_command;           /* run.c */
+extern const struct command forward_command, reverse_command, port_command; /* direct.c */
+extern const struct command check_command;                                  /* check.c */
+extern const struct command options_command;                                /* options.c */
+extern const struct command reload_command, stop_command, status_command;   /* talk.c */
+extern const struct command version_command, help_command;                  /* commands.c */
+
+#endif

@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* talk.c - commands for the running daemon: reload, stop, status. */
+#include "config.h"
+
+#include "server/commands/members.h"
+
+#include "server/admin/client.h"
+#include "server/snapshot.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define ANSWER_S 30
+#define RELOAD_S 300 /* a very large configuration takes its time */
+
+#define CONTROL_FLAG \
+    { .name = "--control", .value = "PATH", .text = "control socket (default: as FILE says)" }
+
+static const struct flag flags[] = {
+    CONF_FLAG,
+    CONTROL_FLAG,
+    { .name = NULL },
+};
+
+static const struct flag status_flags[] = {
+    CONF_FLAG,
+    CONTROL_FLAG,
+    { .name = "--json", .text = "for programs" },
+    { .name = "--metrics", .text = "every counter, as Prometheus text" },
+    { .name = NULL },
+};
+
+/* Where the daemon that serves this configuration can be asked. */
+static char *
+control_of_conf(const char *path, struct err *err)
+{
+    struct config_source source;
+    struct snapshot *snapshot;
+    char *control = NULL;
+
+    if (config_load(path, &source, err) < 0)
+        return NULL;
+    snapshot = snapshot_new(&source, err);
+    config_source_fini(&source);
+    if (snapshot == NULL) {
+        err_prefix(err, "the control socket is not known (--control PATH tells): ");
+        return NULL;
+    }
+    if (snapshot->conf.control == NULL)
+        err_set(err, "%s switches the control socket off", path);
+    else
+        control = strdup(snapshot->conf.control);
+    snapshot_unref(snapshot);
+    return control;
+}
+
+static int
+ask(const struct arguments *arguments, const char *request, unsigned wait_s)
+{
+    const char *path = arguments_get(arguments, "--control");
+    struct control_reply reply;
+    char *control = NULL;
+    struct err err;
+    int status;
+
+    signal(SIGPIPE, SIG_IGN);
+    if (path == NULL) {
+        control = control_of_conf(arguments_conf(arguments), &err);
+        if (control == NULL)
+            return command_fail(&err);
+        path = control;
+    }
+    if (control_ask(path, request, wait_s, &reply, &err) < 0) {
+        free(control);
+        return command_fail(&err);
+    }
+    free(control);
+    if (reply.is_ok)
+        fwrite(reply.text, 1, reply.bytes, stdout);
+    else
+        fprintf(stderr, "bascule: %s", reply.text);
+    status = reply.is_ok ? 0 : 1;
+    free(reply.text);
+    return status;
+}
+
+static int
+run_reload(const struct arguments *arguments)
+{
+    return ask(arguments, "reload", RELOAD_S);
+}
+
+/* Answered at the end, which stop_timeout bounds. */
+static int
+run_stop(const struct arguments *arguments)
+{
+    return ask(arguments, "stop", 0);
+}
+
+static int
+run_status(const struct arguments *arguments)
+{
+    struct err err;
+
+    if (arguments_get(arguments, "--json") == NULL)
+        return ask(arguments, arguments_get(arguments, "--metrics") == NULL ? "status" : "metrics",
+                   ANSWER_S);
+    if (arguments_get(arguments, "--metrics") == NULL)
+        return ask(arguments, "status json", ANSWER_S);
+    err_set(&err, "status: either --json or --metrics");
+    return command_fail(&err);
+}
+
+const struct command reload_command = {
+    .name = "reload",
+    .usage = "[-c FILE | --control PATH]",
+    .text = "Makes the daemon read its configuration again.",
+    .flags = flags,
+    .run = run_reload,
+};
+
+const struct command stop_command = {
+    .name = "stop",
+    .usage = "[-c FILE | --control PATH]",
+    .text = "Lets the daemon finish what runs and end.",
+    .flags = flags,
+    .run = run_stop,
+};
+
+const struct command status_command = {
+    .name = "status",
+    .usage = "[-c FILE | --control PATH] [--json | --metrics]",
+    .text = "Shows what the daemon is doing.",
+    .flags = status_flags,
+    .run = run_status,
+};

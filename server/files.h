@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* files.h - the files of a configuration that need the supervisor's privileges
+ * to open: today the log files.
+ *
+ * Both processes walk a configuration with this, so they agree on what there is.
+ */
+#ifndef BASCULE_FILES_H
+#define BASCULE_FILES_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "server/base/err.h"
+#include "server/base/list.h"
+#include "server/log/sink.h"
+
+struct conf;
+struct log_sink;
+
+/* One of them, as either process remembers it. */
+struct held_file {
+    struct list link;
+    char identity[SINK_IDENTITY_BYTES]; /* of a log sink: "file:/path" */
+    uint64_t first_generation;          /* that names it, */
+    uint64_t generation;                /* ... and the newest */
+    int fd;                             /* supervisor: opened, not sent yet; or -1 */
+    bool is_sent;                       /* supervisor: the worker process has it */
+    struct log_sink *sink;              /* worker process */
+};
+
+/* Notes all files that conf names as wanted by generation, in a list of struct
+ * held_file. 0, or -1. */
+int files_want(struct list *files, const struct conf *conf, uint64_t generation, struct err *err);
+
+/* The file of this identity, put on the list when it is new. NULL when memory
+ * is short. */
+struct held_file *files_get(struct list *files, const char *identity);
+
+/* Forgets what no generation from this one on wants. */
+void files_drop(struct list *files, uint64_t before_generation);
+
+/* Forgets what this generation was the first to want. */
+void files_drop_new(struct list *files, uint64_t generation);
+
+#endif

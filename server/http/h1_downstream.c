@@ -1,0 +1,681 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* h1_downstream.c - requests from a client, one after the other (RFC 9112).
+ *
+ *   IDLE --> HEAD --> EXCHANGE --> (DRAIN) --> IDLE ...
+ *     |        |         |            |
+ *     '--------'---------'------------'--> LINGER --> closed
+ *
+ * IDLE waits for the first byte of a request, HEAD for the rest of its head.
+ * In EXCHANGE only the exchange's pumps read and write. DRAIN reads away
+ * request content that nobody wanted, within a limit. LINGER has said that no
+ * more will be sent and reads until the client has seen it, because closing
+ * with unread bytes would reset the connection and take the answer with it.
+ */
+#include "config.h"
+
+#include "server/http/h1_downstream.h"
+
+#include "modes/mode.h"
+#include "server/http/client_conn.h"
+#include "server/http/exchange.h"
+#include "server/http/h1_write.h"
+#include "server/http/h1_writer.h"
+#include "server/net/listener.h"
+#include "server/snapshot.h"
+
+#include <stdlib.h>
+#include <unistd.h>
+
+#define HEAD_READ_BYTES (16u * 1024) /* with what is there of the content */
+#define HEAD_MORE_BYTES 4096u
+#define LINGER_MS 2000u
+#define LINGER_BYTES (256u * 1024)
+
+enum state { IDLE, HEAD, EXCHANGE, DRAIN, LINGER, CLOSED };
+
+struct h1_downstream {
+    struct conn conn;
+    struct client_conn link;
+    struct h1_reader reader;
+    struct h1_writer writer;
+    struct downstream down;
+    struct client client;
+    struct worker *worker;
+    struct listener_conf *listener; /* of the worker's current snapshot */
+    struct listener *counted_by;
+    struct exchange *ex;
+    struct task task; /* goes on with what is there already */
+    struct h1_scan scan;
+    uint32_t requests;
+    uint32_t swallowed_bytes; /* in DRAIN and LINGER */
+    uint8_t state;
+    bool is_last;       /* no request after this one */
+    bool sent_continue; /* 100 was relayed: content is on its way */
+    bool is_drained;    /* the operator wants it gone: end after this exchange */
+};
+
+static void read_head(struct h1_downstream *d);
+static const struct downstream_ops h1_ops;
+
+/* ---- the end of a connection */
+
+static void
+release(void *object)
+{
+    struct h1_downstream *d = object;
+
+    h1_reader_fini(&d->reader);
+    h1_writer_fini(&d->writer);
+    free(d);
+}
+
+/* Closed or handed over: what is left goes at the end of the turn. */
+static void
+forget(struct h1_downstream *d)
+{
+    if (d->state == CLOSED)
+        return;
+    d->state = CLOSED;
+    task_cancel(&d->task);
+    rate_guard_stop(&d->reader.guard);
+    rate_guard_stop(&d->writer.guard);
+    list_remove(&d->link.link);
+    counter_add(d->worker->counters, client_bytes_in, d->conn.received_bytes);
+    counter_add(d->worker->counters, client_bytes_out, d->conn.sent_bytes);
+    listener_leave(d->worker, d->counted_by);
+    conn_free_later(&d->conn, release, d);
+}
+
+static void
+close_now(struct h1_downstream *d)
+{
+    conn_close(&d->conn);
+    forget(d);
+}
+
+static void
+linger(struct h1_downstream *d)
+{
+    while (d->swallowed_bytes < LINGER_BYTES) {
+        ssize_t got;
+
+        h1_reader_skip(&d->reader, d->reader.bytes);
+        got = h1_reader_fill(&d->reader, SCRATCH_BYTES);
+        if (got == CONN_WAIT)
+            return;
+        if (got <= 0)
+            break;
+        d->swallowed_bytes += (uint32_t)got;
+    }
+    close_now(d);
+}
+
+/* Says that we send no more and waits until the client has heard it. */
+static void
+start_linger(struct h1_downstream *d)
+{
+    d->state = LINGER;
+    d->swallowed_bytes = 0;
+    if (conn_shutdown(&d->conn) < 0) {
+        close_now(d);
+        return;
+    }
+    timer_arm(d->conn.loop, &d->conn.timer, LINGER_MS);
+    linger(d);
+}
+
+/* ---- between two exchanges */
+
+static bool
+is_quiet(const struct h1_downstream *d)
+{
+    return d->reader.bytes == 0 && !d->conn.may_read;
+}
+
+static void
+next_request(struct h1_downstream *d)
+{
+    d->state = IDLE;
+    d->scan = (struct h1_scan){ 0 };
+    d->sent_continue = false;
+    timer_arm(d->conn.loop, &d->conn.timer, d->listener->timeouts.idle_ms);
+    if (!is_quiet(d))
+        loop_ready(d->conn.loop, &d->task);
+}
+
+/* Reads away the content that is left, so that the next request can be read. */
+static void
+drain(struct h1_downstream *d)
+{
+    struct piece piece;
+
+    for (;;) {
+        switch (d->reader.source.ops->offer(&d->reader.source, FORM_SLICES, &piece)) {
+        case FLOW_MORE:
+            d->reader.source.ops->take(&d->reader.source, piece.bytes);
+            d->swallowed_bytes += (uint32_t)piece.bytes;
+            if (d->swallowed_bytes > d->listener->limits.drain_bytes) {
+                start_linger(d);
+                return;
+            }
+            break;
+        case FLOW_WAIT:
+            return;
+        case FLOW_END:
+            h1_reader_end(&d->reader);
+            next_request(d);
+            return;
+        case FLOW_FAILED:
+            close_now(d);
+            return;
+        }
+    }
+}
+
+static void
+start_drain(struct h1_downstream *d)
+{
+    d->state = DRAIN;
+    d->swallowed_bytes = 0;
+    drain(d);
+}
+
+/* ---- the exchange */
+
+/* Whether the client may send another request: everything that speaks against
+ * it is known before the head of this response is written. */
+static bool
+may_go_on(const struct h1_downstream *d, const struct exchange *ex)
+{
+    const struct http_limits *limits = &ex->listener->limits;
+
+    if (ex->request.wants_close || d->is_drained || d->worker->is_draining ||
+        d->worker->is_retiring || d->conn.saw_end)
+        return false;
+    if (limits->requests > 0 && d->requests >= limits->requests)
+        return false;
+    if (d->reader.is_done)
+        return true;
+    /* A client that waits for 100 may send its content or not: who can tell
+     * where the next request begins? */
+    if (ex->request.expects_continue && !d->sent_continue && d->reader.content_bytes == 0)
+        return false;
+    return !d->reader.is_bad && !d->reader.is_over_limit &&
+           (d->reader.framing == H1_CHUNKED || d->reader.left_bytes <= limits->drain_bytes);
+}
+
+static struct h1_downstream *
+of_exchange(struct exchange *ex)
+{
+    return container_of(ex->down, struct h1_downstream, down);
+}
+
+static void
+interim(struct exchange *ex, unsigned status, const struct fields *fields)
+{
+    struct h1_downstream *d = of_exchange(ex);
+    size_t bytes;
+
+    if (ex->request.minor_version == 0 || ex->is_started)
+        return; /* RFC 9110 section 15.2: HTTP/1.0 knows none */
+    bytes = h1_write_interim(h1_writer_out(&d->writer), SCRATCH_BYTES, status, fields);
+    if (bytes == 0 || h1_writer_begin(&d->writer, bytes, H1_NO_BODY, 0) < 0)
+        return;
+    if (status == 100) {
+        d->sent_continue = true;
+        d->reader.guard.rate = ex->listener->timeouts.body;
+    }
+    h1_writer_flush(&d->writer); /* a failure shows at the response */
+}
+
+/* A head larger than any buffer is refused rather than cut. */
+static size_t
+write_short_head(struct exchange *ex, char *out)
+{
+    ex->end = END_LIMIT;
+    ex->is_head_only = true;
+    ex->response.fields.count = 0;
+    ex->response.status = 502;
+    ex->response.reason = slice_make(NULL, 0);
+    return h1_write_response(out, SCRATCH_BYTES, ex, H1_NO_BODY, 0, false);
+}
+
+static void
+start(struct exchange *ex)
+{
+    struct h1_downstream *d = of_exchange(ex);
+    char *out = h1_writer_out(&d->writer);
+    enum h1_framing framing;
+    uint64_t length;
+    bool is_kept;
+    size_t bytes;
+
+    framing = h1_response_framing(ex, &length, &is_kept);
+    is_kept = is_kept && may_go_on(d, ex);
+    bytes = h1_write_response(out, SCRATCH_BYTES, ex, framing, length, is_kept);
+    if (unlikely(bytes == 0)) {
+        framing = H1_NO_BODY;
+        is_kept = false;
+        bytes = write_short_head(ex, out);
+    }
+    d->is_last = !is_kept;
+    if (h1_writer_begin(&d->writer, bytes, framing, length) < 0)
+        conn_abort(&d->conn); /* the pump finds it broken */
+}
+
+static void
+finish(struct exchange *ex, bool is_whole)
+{
+    struct h1_downstream *d = of_exchange(ex);
+
+    d->ex = NULL;
+    h1_writer_end(&d->writer);
+    if (!is_whole || !conn_is_open(&d->conn)) {
+        h1_reader_end(&d->reader);
+        conn_abort(&d->conn);
+        forget(d);
+        return;
+    }
+    if (!d->is_last) {
+        if (likely(d->reader.is_done)) {
+            h1_reader_end(&d->reader);
+            next_request(d);
+        } else {
+            start_drain(d);
+        }
+        return;
+    }
+    if (d->reader.is_done && is_quiet(d)) {
+        h1_reader_end(&d->reader);
+        close_now(d);
+    } else {
+        h1_reader_end(&d->reader);
+        start_linger(d);
+    }
+}
+
+static int
+detach(struct exchange *ex, struct accepted *accepted)
+{
+    struct h1_downstream *d = of_exchange(ex);
+
+    accepted->peer = d->client.peer;
+    accepted->local = d->client.local;
+    accepted->head = arena_copy(&ex->arena, h1_reader_bytes(&d->reader));
+    if (accepted->head.bytes < d->reader.bytes)
+        return -1;
+    d->ex = NULL;
+    h1_writer_end(&d->writer);
+    h1_reader_end(&d->reader);
+    accepted->fd = conn_detach(&d->conn);
+    forget(d);
+    return 0;
+}
+
+static bool
+request_is_over_limit(const struct exchange *ex)
+{
+    return container_of(ex->down, struct h1_downstream, down)->reader.is_over_limit;
+}
+
+static void
+count(const struct exchange *ex, uint64_t *content_in, uint64_t *content_out)
+{
+    const struct h1_downstream *d = container_of(ex->down, struct h1_downstream, down);
+
+    *content_in = ex->request.has_body ? d->reader.content_bytes : 0;
+    *content_out = d->writer.content_bytes;
+}
+
+static const struct downstream_ops h1_ops = {
+    .protocol = "HTTP/1.1",
+    .interim = interim,
+    .start = start,
+    .finish = finish,
+    .request_is_over_limit = request_is_over_limit,
+    .count = count,
+    .detach = detach,
+};
+
+/* ---- a request arrives */
+
+static void
+on_slow_body(struct timer *timer)
+{
+    struct h1_downstream *d = container_of(timer, struct h1_downstream, reader.guard.timer);
+
+    if (!rate_guard_is_too_slow(&d->reader.guard, d->conn.loop, d->reader.content_bytes))
+        return;
+    counter_up(d->worker->counters, client_timeouts);
+    if (d->ex != NULL)
+        d->ex->road->on_client_gone(d->ex, END_CLIENT_TIMEOUT);
+    else
+        close_now(d);
+}
+
+static void
+on_slow_write(struct timer *timer)
+{
+    struct h1_downstream *d = container_of(timer, struct h1_downstream, writer.guard.timer);
+
+    if (!rate_guard_is_too_slow(&d->writer.guard, d->conn.loop, d->conn.sent_bytes))
+        return;
+    counter_up(d->worker->counters, client_timeouts);
+    if (d->ex != NULL)
+        d->ex->road->on_client_gone(d->ex, END_CLIENT_TIMEOUT);
+    else
+        close_now(d);
+}
+
+static struct exchange *
+new_exchange(struct h1_downstream *d)
+{
+    struct exchange *ex = exchange_new(d->worker, d->listener, &d->down);
+
+    timer_disarm(&d->conn.timer);
+    if (ex == NULL) {
+        close_now(d);
+        return NULL;
+    }
+    d->ex = ex;
+    d->state = EXCHANGE;
+    d->requests++;
+    counter_up(d->worker->counters, requests);
+    return ex;
+}
+
+/* What could not be read as a request is an exchange too: it is answered with a
+ * page and logged like any other, and it is the connection's last. */
+static void
+refuse(struct exchange *ex, const struct h1_refusal *refusal)
+{
+    if (ex->request.method_name.data == NULL)
+        ex->request.method_name = SLICE("-");
+    if (ex->request.target.data == NULL)
+        ex->request.target = SLICE("-");
+    ex->request.minor_version = 1;
+    ex->request.wants_close = true;
+    ex->request.wants_upgrade = false;
+    ex->request.has_body = false;
+    ex->request.body = NULL;
+    counter_up(ex->worker->counters, requests_bad);
+    exchange_answer(ex, refusal->status, END_BAD_REQUEST, refusal->reason);
+}
+
+static enum h1_framing
+request_framing(const struct request *request)
+{
+    if (!request->has_body)
+        return H1_NO_BODY;
+    return request->is_chunked ? H1_CHUNKED : H1_LENGTH;
+}
+
+static void
+begin_exchange(struct h1_downstream *d, struct slice head)
+{
+    const struct listener_conf *listener = d->listener;
+    struct exchange *ex = new_exchange(d);
+    struct h1_refusal refusal = { 431, "request head does not fit into the exchange's memory" };
+    size_t used = (size_t)(head.data + head.bytes - d->reader.data);
+
+    if (ex == NULL)
+        return;
+    head = arena_copy(&ex->arena, head);
+    h1_reader_skip(&d->reader, used);
+    if (head.bytes == 0 || h1_parse_request(head, &ex->arena, &listener->limits.h1, &ex->request,
+                                            &refusal) < 0) {
+        refuse(ex, &refusal);
+    } else if (h1_reader_begin(&d->reader, request_framing(&ex->request), ex->request.length,
+                               &ex->arena, &listener->limits.h1) < 0) {
+        refuse(ex, &refusal);
+    } else if (ex->request.has_body) {
+        d->reader.limit_bytes = &ex->body_limit_bytes;
+        rate_guard_init(&d->reader.guard, listener->timeouts.body, on_slow_body);
+        if (ex->request.expects_continue)
+            d->reader.guard.rate.bytes = 0; /* it waits for us: until 100 is sent */
+        ex->request.body = &d->reader.source;
+    }
+    rate_guard_init(&d->writer.guard, listener->timeouts.write, on_slow_write);
+    listener->mode->on_request(ex);
+}
+
+static void
+refuse_head(struct h1_downstream *d, const struct h1_refusal *refusal)
+{
+    struct listener_conf *listener = d->listener;
+    struct exchange *ex = new_exchange(d);
+
+    if (ex == NULL)
+        return;
+    d->reader.is_bad = true;
+    rate_guard_init(&d->writer.guard, listener->timeouts.write, on_slow_write);
+    refuse(ex, refusal);
+    listener->mode->on_request(ex);
+}
+
+/* The first byte of a request starts the clock for its whole head. */
+static void
+wait_for_head(struct h1_downstream *d)
+{
+    if (d->reader.bytes == 0 || d->state == HEAD)
+        return;
+    d->state = HEAD;
+    if (d->requests > 0)
+        timer_arm(d->conn.loop, &d->conn.timer, d->listener->timeouts.head_ms);
+}
+
+static void
+read_head(struct h1_downstream *d)
+{
+    struct h1_refusal refusal;
+    struct slice head;
+    ssize_t got;
+
+    for (;;) {
+        if (d->reader.bytes > 0) {
+            switch (h1_scan_head(&d->scan, h1_reader_bytes(&d->reader), &d->listener->limits.h1,
+                                 true, &head, &refusal)) {
+            case H1_DONE:
+                begin_exchange(d, head);
+                return;
+            case H1_REFUSED:
+                refuse_head(d, &refusal);
+                return;
+            case H1_NEED_INPUT:
+                break;
+            }
+        }
+        got = h1_reader_fill(&d->reader, d->reader.bytes == 0 ? HEAD_READ_BYTES : HEAD_MORE_BYTES);
+        if (got == CONN_WAIT) {
+            wait_for_head(d);
+            return;
+        }
+        if (got <= 0) {
+            close_now(d);
+            return;
+        }
+    }
+}
+
+/* ---- events */
+
+static void
+on_exchange_event(struct h1_downstream *d)
+{
+    if (d->conn.is_broken) {
+        counter_up(d->worker->counters, client_aborts);
+        d->ex->road->on_client_gone(d->ex, END_CLIENT_ABORT);
+        return;
+    }
+    pump_source_ready(d->reader.source.pump);
+    if (d->state != EXCHANGE)
+        return;
+    if (d->writer.sink.pump != NULL)
+        pump_sink_ready(d->writer.sink.pump);
+    else if (!h1_writer_is_empty(&d->writer))
+        h1_writer_flush(&d->writer); /* the rest of an interim response */
+}
+
+static void
+go_on(struct h1_downstream *d)
+{
+    switch ((enum state)d->state) {
+    case IDLE:
+    case HEAD:
+        read_head(d);
+        return;
+    case EXCHANGE:
+        on_exchange_event(d);
+        return;
+    case DRAIN:
+        drain(d);
+        return;
+    case LINGER:
+        linger(d);
+        return;
+    case CLOSED:
+        return;
+    }
+}
+
+static void
+on_ready(struct conn *conn)
+{
+    struct h1_downstream *d = container_of(conn, struct h1_downstream, conn);
+
+    if (conn->is_broken && d->state != EXCHANGE)
+        close_now(d);
+    else
+        go_on(d);
+}
+
+static void
+on_task(struct task *task)
+{
+    struct h1_downstream *d = container_of(task, struct h1_downstream, task);
+
+    if (d->state == IDLE || d->state == HEAD)
+        read_head(d);
+}
+
+static void
+on_timeout(struct timer *timer)
+{
+    struct h1_downstream *d = container_of(timer, struct h1_downstream, conn.timer);
+    struct h1_refusal refusal = { 408, "the request head did not arrive in time" };
+
+    if (d->state == HEAD) {
+        counter_up(d->worker->counters, client_timeouts);
+        refuse_head(d, &refusal);
+        return;
+    }
+    close_now(d);
+}
+
+/* ---- what the worker asks */
+
+static struct h1_downstream *
+of_link(struct client_conn *link)
+{
+    return container_of(link, struct h1_downstream, link);
+}
+
+static void
+drain_client(struct client_conn *link)
+{
+    struct h1_downstream *d = of_link(link);
+
+    d->is_drained = true;
+    if (d->state == IDLE && is_quiet(d))
+        close_now(d);
+}
+
+static void
+kill_client(struct client_conn *link)
+{
+    struct h1_downstream *d = of_link(link);
+
+    if (d->ex != NULL)
+        d->ex->road->on_client_gone(d->ex, END_STOPPED);
+    else
+        close_now(d);
+}
+
+static void
+republish_client(struct client_conn *link)
+{
+    struct h1_downstream *d = of_link(link);
+    struct config_list *listeners = &d->worker->snapshot->conf.listeners;
+
+    for (size_t i = 0; i < listeners->count; i++) {
+        struct listener_conf *listener = listeners->items[i];
+
+        if (listener->listener == d->counted_by && listener->mode == d->listener->mode) {
+            d->listener = listener;
+            return;
+        }
+    }
+    /* The old snapshot goes; an exchange in progress holds its own reference. */
+    if (d->ex == NULL) {
+        close_now(d);
+        return;
+    }
+    d->listener = d->ex->listener;
+    d->is_drained = true;
+}
+
+static const struct client_conn_ops client_ops = {
+    .republish = republish_client,
+    .drain = drain_client,
+    .kill = kill_client,
+};
+
+/* ---- the beginning */
+
+/* Bytes read ahead by whoever looked at a PROXY header. */
+static bool
+take_head_bytes(struct h1_downstream *d, struct slice head)
+{
+    if (head.bytes == 0)
+        return true;
+    d->reader.own = malloc(head.bytes);
+    if (d->reader.own == NULL)
+        return false;
+    memcpy(d->reader.own, head.data, head.bytes);
+    d->reader.own_room = d->reader.bytes = (uint32_t)head.bytes;
+    d->reader.data = d->reader.own;
+    return true;
+}
+
+void
+h1_downstream_open(struct worker *worker, struct listener_conf *listener,
+                   const struct accepted *accepted)
+{
+    struct h1_downstream *d = calloc(1, sizeof(*d));
+
+    if (d == NULL || conn_open(&d->conn, worker->loop, accepted->fd, on_ready, on_timeout) < 0) {
+        close(accepted->fd);
+        free(d);
+        listener_leave(worker, listener->listener);
+        return;
+    }
+    h1_reader_init(&d->reader, &d->conn, worker);
+    h1_writer_init(&d->writer, &d->conn, worker);
+    rate_guard_init(&d->reader.guard, listener->timeouts.body, on_slow_body);
+    rate_guard_init(&d->writer.guard, listener->timeouts.write, on_slow_write);
+    task_init(&d->task, on_task);
+    d->client = (struct client){ .peer = accepted->peer, .local = accepted->local };
+    d->down = (struct downstream){ &h1_ops, &d->client, &d->writer.sink };
+    d->worker = worker;
+    d->listener = listener;
+    d->counted_by = listener->listener;
+    d->link.ops = &client_ops;
+    list_init(&d->link.link);
+    list_push_back(&worker->clients, &d->link.link);
+    if (!take_head_bytes(d, accepted->head)) {
+        close_now(d);
+        return;
+    }
+    timer_arm(worker->loop, &d->conn.timer, listener->timeouts.head_ms);
+    read_head(d);
+}

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* main.c - where everything meets: the commands of server/, and what modes do
+ * in the worker threads.
+ */
+#include "config.h"
+
+#include "modes/road.h"
+#include "server/commands/command.h"
+#include "server/worker_thread.h"
+
+static const struct worker_hooks hooks = {
+    .on_publish = road_on_publish,
+    .on_drain = road_on_drain,
+    .on_kill = road_on_kill,
+};
+
+int
+main(int argc, char **argv)
+{
+    return commands_main(argc, argv, &hooks);
+}

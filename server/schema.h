@@ -1,0 +1,222 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* schema.h - what a configuration says, as structs.
+ *
+ * Filled from the option tables in schema.c, checked and linked (names turned
+ * into pointers) by schema_finish(), then read-only: the snapshot holds it.
+ * These are descriptions only; what has a life of its own (endpoint state,
+ * pools, sockets) is in the registry and is found through the pointers that
+ * snapshot_adopt() sets.
+ */
+#ifndef BASCULE_SCHEMA_H
+#define BASCULE_SCHEMA_H
+
+#include "server/base/log.h"
+#include "server/config/option.h"
+#include "server/http/h1_parse.h"
+#include "server/net/address.h"
+#include "server/net/resolve.h"
+#include "server/policy/prefix_set.h"
+
+struct access_log;
+struct balancer_ops;
+struct endpoint;
+struct filter_ops;
+struct group;
+struct listener;
+struct log_format;
+struct mode_ops;
+struct name_set;
+struct pattern;
+
+/* ---- limits and deadlines */
+
+/* At least bytes over any window of ms; 0 bytes: no minimum. */
+struct min_rate {
+    uint64_t bytes;
+    uint32_t ms;
+};
+
+struct client_timeouts {
+    uint32_t head_ms;       /* the whole request head */
+    uint32_t idle_ms;       /* keep-alive between requests */
+    struct min_rate body;   /* request content */
+    struct min_rate write;  /* what we send to the client */
+    uint32_t exchange_ms;   /* one exchange, all told; 0: no limit */
+    uint32_t tunnel_idle_ms;
+    uint32_t tunnel_half_close_ms; /* the same once one side has ended; 0: as tunnel_idle_ms */
+    uint32_t tunnel_life_ms;
+};
+
+struct upstream_timeouts {
+    uint32_t connect_ms;
+    uint32_t head_ms;  /* from the request sent to the response head */
+    uint32_t body_ms;  /* between two pieces of response content */
+    uint32_t write_ms; /* while it takes none of the request */
+    uint32_t idle_ms;  /* kept for reuse */
+};
+
+struct http_limits {
+    struct h1_limits h1;    /* of requests; made of the next three */
+    uint64_t line_bytes, head_bytes;
+    int64_t field_count;
+    uint64_t body_bytes;    /* longest request content; 0: no limit */
+    uint64_t drain_bytes;   /* unread request content read away to keep a connection */
+    int64_t requests;       /* per connection; 0: no limit */
+    uint64_t arena_bytes;   /* memory for one exchange */
+};
+
+/* ---- upstream */
+
+struct endpoint_conf {
+    struct place place;
+    const char *to;          /* as written: "127.0.0.1:9000", "app.internal:80", "unix:/run/app" */
+    struct slice host;       /* name or literal to resolve; empty for unix */
+    uint16_t port;
+    bool is_literal;         /* address is final: nothing to resolve */
+    struct address address;
+    int64_t weight;
+    int64_t max_connections; /* 0: no limit */
+    struct endpoint *endpoint; /* in the registry */
+};
+
+enum proxy_protocol_version { PROXY_PROTOCOL_OFF, PROXY_PROTOCOL_V1, PROXY_PROTOCOL_V2 };
+
+struct group_conf {
+    struct place place;
+    const char *name;
+    struct config_list endpoints; /* of struct endpoint_conf */
+    int balance;             /* index into balancers[] */
+    int64_t max_fails;
+    uint32_t fail_ms;        /* counted and then skipped for this long */
+    int64_t max_idle;        /* idle connections kept per endpoint and worker */
+    int64_t tries;           /* endpoints tried for one exchange */
+    int send_proxy;          /* enum proxy_protocol_version */
+    struct upstream_timeouts timeouts;
+    uint16_t *schedule;      /* positions in endpoints, in the order of their turns; NULL: one endpoint */
+    uint32_t schedule_count;
+    struct group *group;     /* in the registry */
+};
+
+/* ---- filters */
+
+/* One configured filter; the member's own struct begins with this. */
+struct filter_conf {
+    struct place place;
+    const struct filter_ops *ops;
+};
+
+/* ---- sites and routes */
+
+struct redirect_conf {
+    const char *to;   /* "https://new.example.com", "/new"; the rest of the path and the query follow unless is_exact */
+    int64_t status;
+    bool is_exact;
+};
+
+struct header_match {
+    struct place place;
+    const char *name;
+    const char *value;          /* exact; NULL: any */
+    struct pattern *pattern;    /* instead of value */
+};
+
+struct route_conf {
+    struct place place;
+    const char *name;
+    const char *path;           /* exact */
+    const char *path_prefix;
+    struct pattern *path_regex;
+    struct strings methods;
+    struct config_list headers; /* of struct header_match */
+    const char *group_name;
+    struct group_conf *group;
+    struct redirect_conf redirect;
+    bool welcome;               /* answers with the built-in page */
+    const char *strip_prefix;   /* taken off the path that goes upstream */
+    const char *add_prefix;
+    const char *host;           /* Host sent upstream: "client" (default), "endpoint", or a name; never NULL once finished */
+    struct config_list filters; /* of struct filter_conf */
+};
+
+struct site_conf {
+    struct place place;
+    const char *name;
+    struct strings hosts;       /* "www.example.com", "*.example.com" */
+    bool is_default;
+    struct route_conf all;      /* the route when no other matches: group, redirect, welcome ... */
+    struct config_list routes;  /* of struct route_conf, in order */
+    bool hide_server;
+};
+
+/* ---- logs */
+
+struct error_log_conf {
+    int level; /* enum log_level */
+    const char *to;
+    uint64_t ring_bytes;
+};
+
+struct access_log_conf {
+    struct place place;
+    const char *name;
+    const char *to;     /* "file:/path" or "/path", "stdout", "stderr", "syslog:" */
+    const char *format; /* a name or a format string */
+    struct log_format *compiled;
+    struct access_log *log; /* in the registry */
+};
+
+/* ---- listeners */
+
+struct listener_conf {
+    struct place place;
+    const char *name;
+    const struct mode_ops *mode;
+    struct addresses listen;
+    bool proxy_protocol;                   /* a PROXY header is required */
+    struct prefix_set *proxy_protocol_from; /* ... and believed from these only */
+    struct prefix_set *allow_client;       /* others are refused; NULL: everyone */
+    struct prefix_set *trusted_proxies;    /* X-Forwarded-* believed from these */
+    struct client_timeouts timeouts;
+    struct http_limits limits;
+    int64_t max_connections;
+    const char *access_log_name;           /* "off", or of an access_log; NULL: the first one */
+    struct access_log_conf *access_log;
+    struct config_list filters;            /* of struct filter_conf */
+    int64_t backlog;
+    struct listener *listener;             /* in the registry */
+};
+
+/* ---- the whole */
+
+struct conf {
+    int64_t workers;              /* 0: one per core */
+    const char *user, *user_group;
+    const char *control;          /* absolute path of the control socket; NULL: none */
+    int64_t max_connections;
+    uint32_t stop_ms;             /* how long running exchanges may take at stop */
+    struct error_log_conf log;
+    struct config_list access_logs; /* of struct access_log_conf */
+    struct resolver_conf resolver;
+    struct config_list listeners; /* of struct listener_conf, each with its mode's struct around it */
+    struct config_list groups;    /* of struct group_conf */
+    struct config_list sites;     /* of struct site_conf */
+    bool forward_to_sites;        /* forward requests for a site's name go to its group */
+    struct host_map *hosts;       /* site by host name (server/host_map.h) */
+    struct name_set *group_names; /* for conf_group() */
+};
+
+extern const struct option conf_options[];
+
+/* The table of struct upstream_timeouts, for modes that have some of their own. */
+extern const struct option upstream_timeout_options[];
+
+/* Checks what needs the whole and turns names into pointers. 0, or -1 with err
+ * naming file and line. What the finish hooks of modes and filters complain
+ * about gets the place and name of their listener or filter put in front. */
+int schema_finish(struct conf *conf, struct arena *arena, struct err *err);
+
+/* The group of that name, for finish hooks. NULL with err, which names the
+ * nearest one. */
+struct group_conf *conf_group(const struct conf *conf, const char *name, struct err *err);
+
+#endif

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* schema_link.h - what the parts of schema_finish() share. */
+#ifndef BASCULE_SCHEMA_LINK_H
+#define BASCULE_SCHEMA_LINK_H
+
+#include "server/schema.h"
+
+/* What is being linked. */
+struct linker {
+    struct conf *conf;
+    struct arena *arena;  /* of the snapshot */
+    struct arena scratch; /* until the end of schema_finish() */
+    struct err *err;
+};
+
+/* Each checks and links its part. 0, or -1 with err naming file and line. */
+int link_groups(struct linker *linker);
+int link_sites(struct linker *linker); /* after groups */
+int link_filters(struct linker *linker, const struct config_list *list);
+
+/* Names go into logs, metrics and identities: checks their syntax. That no other
+ * of the same list has it was checked when it was read. */
+int link_check_name(const char *what, const char *name, const struct place *place,
+                    struct err *err);
+
+/* Puts file, line and name in front of what a called function found. Returns -1. */
+int link_fail(struct err *err, const struct place *place, const char *what, const char *name);
+
+#endif

@@ -1,0 +1,736 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* supervisor.c - one worker process after the other, one generation after the other.
+ *
+ *     STARTING --READY--> SERVING --reload--> RELOADING --READY or FAILED--> SERVING
+ *                            |                    |
+ *                        (it dies)            (it dies: the new generation is
+ *                            v                    v     given up)
+ *                        RESTARTING --READY--> SERVING
+ *     any --SIGTERM--> STOPPING --(it ends)--> over
+ *
+ * SIGHUP reloads, SIGUSR1 opens log files again, SIGTERM and SIGQUIT let what
+ * runs finish (a second one does not), SIGINT ends at once.
+ */
+#include "config.h"
+
+#include "server/supervisor.h"
+
+#include "server/base/clock.h"
+#include "server/base/log.h"
+#include "server/channel.h"
+#include "server/holdings.h"
+#include "server/log/sink.h"
+#include "server/privileges.h"
+#include "server/sd_notify.h"
+#include "server/snapshot.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <malloc.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define STOP_GRACE_MS 8000 /* beyond stop_timeout, before the worker process is killed */
+#define QUICK_DEATH_MS 1000
+
+enum stage { STARTING, SERVING, RELOADING, RESTARTING, STOPPING };
+
+/* What is remembered of a generation: not its snapshot, which may be large. */
+struct declared {
+    uint64_t generation; /* 0: none */
+    int text_fd;         /* a memfd with the packed configuration */
+    uint32_t stop_ms;
+    char log_path[SINK_IDENTITY_BYTES]; /* of the error log; empty: not a file */
+};
+
+struct supervisor {
+    const struct supervisor_conf *conf;
+    struct loop *loop;
+    struct watch signals, channel;
+    enum stage stage;
+    struct holdings holdings;
+    struct identity identity;
+    struct declared current, next;
+    uint64_t last_generation;
+
+    pid_t worker; /* 0: none now */
+    uint64_t born_ms;
+    unsigned quick_deaths;
+    struct timer restart, stop_limit;
+
+    bool is_reload_wanted; /* as soon as it is possible */
+    uint64_t ticket;       /* of the command that asked for this reload; 0: a signal */
+    uint64_t next_ticket;  /* ... and for the one that is wanted */
+    bool has_said_why;     /* it does not start */
+    bool is_stopping_at_once;
+    int exit_status;
+};
+
+/* ---- a generation */
+
+static void
+forget(struct declared *declared)
+{
+    if (declared->text_fd >= 0)
+        close(declared->text_fd);
+    *declared = (struct declared){ .text_fd = -1 };
+}
+
+/* The packed configuration as a descriptor, for this worker process and later ones. */
+static int
+store_text(const struct config_source *source, struct err *err)
+{
+    size_t bytes, at = 0;
+    char *block = config_source_pack(source, &bytes);
+    int fd = memfd_create("bascule.conf", MFD_CLOEXEC);
+
+    while (block != NULL && fd >= 0 && at < bytes) {
+        ssize_t wrote = write(fd, block + at, bytes - at);
+
+        if (wrote < 0 && errno != EINTR)
+            break;
+        if (wrote > 0)
+            at += (size_t)wrote;
+    }
+    if (block == NULL || fd < 0 || at < bytes) {
+        err_errno(err, "no memory for the configuration");
+        if (fd >= 0)
+            close(fd);
+        fd = -1;
+    }
+    free(block);
+    return fd;
+}
+
+static int
+read_source(const struct supervisor_conf *conf, struct config_source *source, struct err *err)
+{
+    if (conf->path != NULL)
+        return config_load(conf->path, source, err);
+    return config_source_from_text(conf->name, conf->text, source, err);
+}
+
+/* Once, before the first worker process: a process cannot become another user. */
+static int
+choose_identity(struct supervisor *s, const struct conf *conf, struct err *err)
+{
+    struct socket_owner owner = { (uid_t)-1, (gid_t)-1 };
+
+    if (identity_find(&s->identity, conf->user, conf->user_group, err) < 0)
+        return -1;
+    if (s->identity.is_other)
+        owner = (struct socket_owner){ s->identity.uid, s->identity.gid };
+    else if (geteuid() == 0)
+        log_warn("the worker process runs as root: name a user in the configuration");
+    else if (conf->user != NULL)
+        log_info("user \"%s\" is left aside: only root can change users", conf->user);
+    holdings_init(&s->holdings, &owner);
+    return 0;
+}
+
+static void
+check_identity(const struct supervisor *s, const struct conf *conf)
+{
+    struct identity now;
+
+    if (identity_find(&now, conf->user, conf->user_group, NULL) < 0 ||
+        now.uid != s->identity.uid || now.gid != s->identity.gid)
+        log_warn("another user takes effect when bascule is started again");
+}
+
+static void
+note_log(struct declared *declared, const struct conf *conf)
+{
+    char identity[SINK_IDENTITY_BYTES];
+    const char *path = NULL;
+
+    if (conf->log.to != NULL && log_sink_identify(identity, conf->log.to, NULL) == 0)
+        path = log_sink_path(identity);
+    snprintf(declared->log_path, sizeof(declared->log_path), "%s", path != NULL ? path : "");
+}
+
+/* Opens what the checked configuration names, and keeps its text. */
+static int
+declare(struct supervisor *s, const struct config_source *source, const struct conf *conf,
+        struct err *err)
+{
+    struct declared *next = &s->next;
+
+    next->generation = ++s->last_generation;
+    next->stop_ms = conf->stop_ms;
+    note_log(next, conf);
+    if (s->current.generation != 0)
+        check_identity(s, conf);
+    else if (choose_identity(s, conf, err) < 0)
+        return -1;
+    next->text_fd = store_text(source, err);
+    if (next->text_fd < 0)
+        return -1;
+    return holdings_prepare(&s->holdings, conf, next->generation, err);
+}
+
+/* Reads and checks the configuration and opens what it names. On failure
+ * nothing has changed. */
+static int
+prepare(struct supervisor *s, struct err *err)
+{
+    struct config_source source;
+    struct snapshot *snapshot;
+    int result = -1;
+
+    forget(&s->next);
+    if (read_source(s->conf, &source, err) < 0)
+        return -1;
+    snapshot = snapshot_new(&source, err);
+    if (snapshot != NULL)
+        result = declare(s, &source, &snapshot->conf, err);
+    if (result == 0)
+        log_level = (enum log_level)snapshot->conf.log.level;
+    snapshot_unref(snapshot);
+    config_source_fini(&source);
+    malloc_trim(0); /* it was only looked at: the worker process has its own */
+    if (result < 0)
+        forget(&s->next);
+    return result;
+}
+
+/* Whether all went over; otherwise the worker process is gone, and its end will
+ * be heard of. */
+static bool
+send_generation(struct supervisor *s, const struct declared *declared)
+{
+    int fd = s->channel.fd;
+
+    return fd >= 0 &&
+           channel_send(fd, CHANNEL_CONFIG, declared->generation, NULL, &declared->text_fd, 1) == 0 &&
+           holdings_send(&s->holdings, fd, declared->generation) == 0 &&
+           channel_send(fd, CHANNEL_GO, declared->generation, NULL, NULL, 0) == 0;
+}
+
+/* What goes wrong after the start belongs into the error log, also what a
+ * worker process says in its last moment. */
+static void
+follow_log(const struct declared *declared)
+{
+    struct err err;
+    int fd;
+
+    if (declared->log_path[0] == '\0')
+        return;
+    fd = log_file_open(declared->log_path, &err);
+    if (fd < 0) {
+        log_error("%s", err.text);
+        return;
+    }
+    dup2(fd, STDERR_FILENO);
+    close(fd);
+}
+
+/* ---- the worker process */
+
+static void on_message(struct supervisor *s, struct channel_message *message);
+
+static void
+close_channel(struct supervisor *s)
+{
+    int fd = s->channel.fd;
+
+    if (fd < 0)
+        return;
+    loop_unwatch(s->loop, &s->channel);
+    close(fd);
+}
+
+static void
+on_channel(struct watch *watch, uint32_t events)
+{
+    static struct channel_message message;
+    struct supervisor *s = container_of(watch, struct supervisor, channel);
+    enum channel_result result = CHANNEL_WAIT;
+
+    (void)events;
+    while (watch->fd >= 0 && (result = channel_receive(watch->fd, &message)) == CHANNEL_GOT)
+        on_message(s, &message);
+    if (watch->fd < 0 || result == CHANNEL_WAIT)
+        return;
+    if (result == CHANNEL_BROKEN) {
+        log_error("worker process %d: sent what nobody understands: killing it", (int)s->worker);
+        kill(s->worker, SIGKILL);
+    }
+    close_channel(s); /* SIGCHLD says the rest */
+}
+
+static void
+exec_worker(const struct supervisor *s, int channel_fd, pid_t parent)
+{
+    char *const argv[] = { (char *)"bascule", (char *)"worker-process", NULL };
+    sigset_t none;
+    struct err err;
+
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+    if (identity_assume(&s->identity, &err) < 0) {
+        log_error("worker process: %s", err.text);
+        return;
+    }
+    prctl(PR_SET_PDEATHSIG, SIGKILL); /* after the change of user, which clears it */
+    if (getppid() != parent)
+        return; /* it has died meanwhile */
+    if (channel_fd == CHANNEL_FD)
+        fcntl(channel_fd, F_SETFD, 0);
+    else
+        dup2(channel_fd, CHANNEL_FD);
+    execv("/proc/self/exe", argv);
+    log_error("worker process: cannot run /proc/self/exe: %s", strerrordesc_np(errno));
+}
+
+static int
+start_worker(struct supervisor *s, struct err *err)
+{
+    pid_t self = getpid();
+    int ends[2];
+
+    if (channel_open(ends, err) < 0)
+        return -1;
+    s->worker = fork();
+    if (s->worker == 0) {
+        exec_worker(s, ends[1], self);
+        _exit(1);
+    }
+    close(ends[1]);
+    if (s->worker < 0) {
+        s->worker = 0;
+        close(ends[0]);
+        return err_errno(err, "cannot start the worker process");
+    }
+    s->born_ms = clock_monotonic_ms();
+    s->channel.fd = ends[0];
+    holdings_forget_sent(&s->holdings);
+    if (loop_watch(s->loop, &s->channel, EPOLLIN) < 0) {
+        s->channel.fd = -1;
+        close(ends[0]);
+        return err_errno(err, "cannot watch the worker process");
+    }
+    return 0;
+}
+
+/* ---- reload */
+
+static void
+tell_status(const struct supervisor *s)
+{
+    sd_notify("READY=1\nSTATUS=Generation %" PRIu64 " is served.", s->current.generation);
+}
+
+/* A ticket is answered by the worker process that gave it. */
+static void
+answer_reload(struct supervisor *s, enum channel_kind kind, const char *text)
+{
+    if (s->ticket != 0 && s->channel.fd >= 0 &&
+        channel_send(s->channel.fd, kind, s->ticket, text, NULL, 0) < 0)
+        log_warn("reload: its answer cannot be passed on: %s", strerrordesc_np(errno));
+    s->ticket = 0;
+}
+
+static void
+reload_failed(struct supervisor *s, const char *why)
+{
+    log_error("reload: %s: generation %" PRIu64 " serves on", why, s->current.generation);
+    answer_reload(s, CHANNEL_REFUSED, why);
+    tell_status(s);
+}
+
+static void
+reload(struct supervisor *s)
+{
+    struct err err;
+
+    s->is_reload_wanted = false;
+    sd_notify("RELOADING=1\nMONOTONIC_USEC=%" PRIu64, clock_monotonic_ns() / 1000);
+    if (prepare(s, &err) < 0) {
+        reload_failed(s, err.text);
+        return;
+    }
+    s->stage = RELOADING;
+    send_generation(s, &s->next);
+}
+
+static void
+want_reload(struct supervisor *s, uint64_t ticket)
+{
+    if (s->stage == STOPPING)
+        return;
+    if (ticket != 0 && (s->ticket != 0 || s->next_ticket != 0)) {
+        if (channel_send(s->channel.fd, CHANNEL_REFUSED, ticket, "another reload is under way",
+                         NULL, 0) < 0)
+            log_warn("reload: its answer cannot be passed on");
+        return;
+    }
+    if (ticket != 0 && s->stage == SERVING)
+        s->ticket = ticket;
+    else if (ticket != 0)
+        s->next_ticket = ticket;
+    s->is_reload_wanted = true;
+    if (s->stage == SERVING)
+        reload(s);
+}
+
+static void
+serve(struct supervisor *s)
+{
+    s->stage = SERVING;
+    if (!s->is_reload_wanted)
+        return;
+    s->ticket = s->next_ticket;
+    s->next_ticket = 0;
+    reload(s);
+}
+
+/* ---- what the worker process says */
+
+static void
+on_ready(struct supervisor *s, uint64_t generation)
+{
+    if ((s->stage == STARTING || s->stage == RELOADING) && generation == s->next.generation) {
+        forget(&s->current);
+        s->current = s->next;
+        s->next = (struct declared){ .text_fd = -1 };
+        holdings_commit(&s->holdings, s->channel.fd, generation);
+        follow_log(&s->current);
+        answer_reload(s, CHANNEL_RELOADED, NULL);
+        tell_status(s);
+        serve(s);
+    } else if (s->stage == RESTARTING && generation == s->current.generation) {
+        holdings_send_control(&s->holdings, s->channel.fd);
+        serve(s);
+    }
+}
+
+static void
+give_up_next(struct supervisor *s)
+{
+    holdings_rollback(&s->holdings, s->next.generation);
+    forget(&s->next);
+}
+
+static void
+on_failed(struct supervisor *s, const struct channel_message *message)
+{
+    switch (s->stage) {
+    case STARTING:
+        fprintf(stderr, "bascule: %s\n", message->text);
+        s->has_said_why = true;
+        break;
+    case RELOADING:
+        if (message->number != s->next.generation)
+            return;
+        give_up_next(s);
+        reload_failed(s, message->text);
+        serve(s);
+        break;
+    case RESTARTING:
+        log_error("worker process %d: %s", (int)s->worker, message->text);
+        break;
+    case SERVING:
+    case STOPPING:
+        break;
+    }
+}
+
+static void stop(struct supervisor *s, bool at_once);
+
+/* It may have been taken over by a stranger: what it can ask for is harmless. */
+static void
+on_message(struct supervisor *s, struct channel_message *message)
+{
+    channel_close_fds(message, 0);
+    switch (message->kind) {
+    case CHANNEL_READY:
+        on_ready(s, message->number);
+        break;
+    case CHANNEL_FAILED:
+        on_failed(s, message);
+        break;
+    case CHANNEL_RELOAD:
+        want_reload(s, message->number);
+        break;
+    case CHANNEL_STOP:
+        stop(s, message->number != 0);
+        break;
+    case CHANNEL_CONFIG:
+    case CHANNEL_LISTENER:
+    case CHANNEL_FILE:
+    case CHANNEL_CONTROL:
+    case CHANNEL_GO:
+    case CHANNEL_RELOADED:
+    case CHANNEL_REFUSED:
+    case CHANNEL_KIND_COUNT:
+        break;
+    }
+}
+
+/* ---- its death */
+
+static void
+restart(struct supervisor *s)
+{
+    struct err err;
+
+    s->stage = RESTARTING;
+    if (start_worker(s, &err) < 0) {
+        log_error("%s: trying again", err.text);
+        timer_arm(s->loop, &s->restart, 1000);
+        return;
+    }
+    send_generation(s, &s->current);
+}
+
+static void
+on_restart(struct timer *timer)
+{
+    restart(container_of(timer, struct supervisor, restart));
+}
+
+static void
+restart_soon(struct supervisor *s)
+{
+    static const uint32_t delays_ms[] = { 0, 0, 100, 1000 };
+    size_t last = ARRAY_COUNT(delays_ms) - 1;
+    uint32_t delay_ms;
+
+    s->stage = RESTARTING;
+    if (clock_monotonic_ms() - s->born_ms < QUICK_DEATH_MS)
+        s->quick_deaths++;
+    else
+        s->quick_deaths = 0;
+    delay_ms = delays_ms[s->quick_deaths < last ? s->quick_deaths : last];
+    if (delay_ms == 0)
+        restart(s);
+    else
+        timer_arm(s->loop, &s->restart, delay_ms);
+}
+
+static const char *
+death_text(int status, char *text, size_t bytes)
+{
+    if (WIFSIGNALED(status))
+        snprintf(text, bytes, "was killed by signal %d (%s)", WTERMSIG(status),
+                 sigdescr_np(WTERMSIG(status)));
+    else
+        snprintf(text, bytes, "ended with status %d", WEXITSTATUS(status));
+    return text;
+}
+
+static void
+over(struct supervisor *s, int exit_status)
+{
+    s->exit_status = exit_status;
+    loop_stop(s->loop);
+}
+
+static void
+on_death(struct supervisor *s, int status)
+{
+    char how[128];
+    pid_t pid = s->worker;
+
+    death_text(status, how, sizeof(how));
+    on_channel(&s->channel, 0); /* its last words */
+    close_channel(s);
+    s->worker = 0;
+    s->ticket = s->next_ticket = 0; /* nobody is there to be answered */
+    switch (s->stage) {
+    case STARTING:
+        if (!s->has_said_why)
+            fprintf(stderr, "bascule: the worker process %s before it could serve\n", how);
+        over(s, 1);
+        break;
+    case STOPPING:
+        if (status != 0)
+            log_error("worker process %d %s", (int)pid, how);
+        over(s, status == 0 ? 0 : 1);
+        break;
+    case RELOADING:
+        give_up_next(s);
+        reload_failed(s, "the worker process died of it");
+        log_error("worker process %d %s: starting another", (int)pid, how);
+        restart_soon(s);
+        break;
+    case SERVING:
+    case RESTARTING:
+        log_error("worker process %d %s: starting another", (int)pid, how);
+        restart_soon(s);
+        break;
+    }
+}
+
+/* ---- stop */
+
+static void
+on_stop_limit(struct timer *timer)
+{
+    struct supervisor *s = container_of(timer, struct supervisor, stop_limit);
+
+    log_error("worker process %d does not end: killing it", (int)s->worker);
+    kill(s->worker, SIGKILL);
+}
+
+static void
+stop(struct supervisor *s, bool at_once)
+{
+    bool is_first = s->stage != STOPPING;
+    uint64_t limit_ms = s->current.stop_ms + STOP_GRACE_MS;
+
+    if (is_first)
+        sd_notify("STOPPING=1\nSTATUS=Finishing what runs.");
+    s->stage = STOPPING;
+    if (s->worker == 0) {
+        over(s, 0);
+        return;
+    }
+    if (s->channel.fd >= 0 &&
+        channel_send(s->channel.fd, CHANNEL_STOP, at_once || !is_first, NULL, NULL, 0) < 0)
+        kill(s->worker, SIGKILL);
+    holdings_close_sockets(&s->holdings);
+    timer_disarm(&s->restart);
+    if (at_once || !is_first)
+        limit_ms = STOP_GRACE_MS;
+    timer_arm(s->loop, &s->stop_limit, limit_ms < UINT32_MAX ? (uint32_t)limit_ms : UINT32_MAX);
+}
+
+/* ---- signals */
+
+static void
+reap(struct supervisor *s)
+{
+    pid_t pid;
+    int status;
+
+    while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
+        if (pid == s->worker)
+            on_death(s, status);
+}
+
+static void
+reopen_logs(struct supervisor *s)
+{
+    if (s->current.generation == 0)
+        return;
+    log_info("opening log files again");
+    follow_log(&s->current);
+    if (s->channel.fd >= 0)
+        holdings_reopen_files(&s->holdings, s->channel.fd);
+}
+
+static void
+on_signal(struct watch *watch, uint32_t events)
+{
+    struct supervisor *s = container_of(watch, struct supervisor, signals);
+    struct signalfd_siginfo signal;
+
+    (void)events;
+    if (read(watch->fd, &signal, sizeof(signal)) != (ssize_t)sizeof(signal))
+        return;
+    switch (signal.ssi_signo) {
+    case SIGCHLD:
+        reap(s);
+        break;
+    case SIGHUP:
+        want_reload(s, 0);
+        break;
+    case SIGUSR1:
+        reopen_logs(s);
+        break;
+    case SIGINT:
+        stop(s, true);
+        break;
+    case SIGTERM:
+    case SIGQUIT:
+        stop(s, false);
+        break;
+    }
+}
+
+static int
+watch_signals(struct supervisor *s, struct err *err)
+{
+    static const int watched[] = { SIGCHLD, SIGHUP, SIGUSR1, SIGINT, SIGTERM, SIGQUIT };
+    sigset_t set;
+
+    sigemptyset(&set);
+    for (size_t i = 0; i < ARRAY_COUNT(watched); i++)
+        sigaddset(&set, watched[i]);
+    signal(SIGPIPE, SIG_IGN);
+    sigprocmask(SIG_BLOCK, &set, NULL);
+    s->signals = (struct watch){ .fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK),
+                                 .on_event = on_signal };
+    if (s->signals.fd < 0 || loop_watch(s->loop, &s->signals, EPOLLIN) < 0)
+        return err_errno(err, "cannot receive signals");
+    return 0;
+}
+
+/* ---- the whole */
+
+static int
+start(struct supervisor *s, struct err *err)
+{
+    static const struct socket_owner nobody = { (uid_t)-1, (gid_t)-1 };
+
+    sd_init();
+    descriptors_raise();
+    holdings_init(&s->holdings, &nobody);
+    timer_init(&s->restart, on_restart);
+    timer_init(&s->stop_limit, on_stop_limit);
+    s->channel = (struct watch){ .fd = -1, .on_event = on_channel };
+    s->current.text_fd = s->next.text_fd = -1;
+    s->loop = loop_new(err);
+    if (s->loop == NULL || watch_signals(s, err) < 0 || prepare(s, err) < 0 ||
+        start_worker(s, err) < 0)
+        return -1;
+    send_generation(s, &s->next);
+    return 0;
+}
+
+static void
+finish(struct supervisor *s)
+{
+    int signal_fd = s->signals.fd;
+
+    holdings_fini(&s->holdings);
+    forget(&s->current);
+    forget(&s->next);
+    if (s->loop == NULL)
+        return;
+    timer_disarm(&s->restart);
+    timer_disarm(&s->stop_limit);
+    close_channel(s);
+    loop_unwatch(s->loop, &s->signals);
+    if (signal_fd >= 0)
+        close(signal_fd);
+    loop_free_all(s->loop);
+}
+
+int
+supervisor_run(const struct supervisor_conf *conf)
+{
+    static struct supervisor supervisor;
+    struct supervisor *s = &supervisor;
+    struct err err;
+
+    s->conf = conf;
+    if (start(s, &err) < 0) {
+        fprintf(stderr, "bascule: %s\n", err.text);
+        s->exit_status = 1;
+    } else {
+        loop_run(s->loop);
+    }
+    finish(s);
+    return s->exit_status;
+}

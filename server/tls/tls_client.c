@@ -1,0 +1,346 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* tls_client.c - handshakes and records by OpenSSL, on our own event loop.
+ *
+ * OpenSSL reads and writes the descriptor itself. A read is drained only when
+ * it says WANT_READ, since a record may hold more than was asked for. The end
+ * of the stream counts only after the peer's close_notify: without it somebody
+ * else may have cut the message short.
+ */
+#include "config.h"
+
+#include "server/tls/tls_client.h"
+
+#include "server/net/address.h"
+
+#include <errno.h>
+#include <openssl/err.h>
+#include <openssl/ssl.h>
+#include <openssl/x509v3.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#define RECORD_BYTES 16384
+#define HOST_BYTES_MAX 255
+
+/* OpenSSL's own names for the two opaque types of the header. */
+static SSL_CTX *
+context_of(struct tls_context *context)
+{
+    return (SSL_CTX *)(void *)context;
+}
+
+static SSL *
+session_of(struct tls_session *session)
+{
+    return (SSL *)(void *)session;
+}
+
+/* ---- context */
+
+static void
+free_context(void *context)
+{
+    SSL_CTX_free(context);
+}
+
+static int
+trust(SSL_CTX *context, const char *ca_file, struct err *err)
+{
+    if (ca_file == NULL)
+        return SSL_CTX_set_default_verify_paths(context) == 1
+                   ? 0
+                   : err_set(err, "the system's CA certificates cannot be loaded");
+    if (SSL_CTX_load_verify_locations(context, ca_file, NULL) == 1)
+        return 0;
+    return err_set(err, "%s: cannot load CA certificates: %s", ca_file,
+                   ERR_reason_error_string(ERR_peek_last_error()));
+}
+
+struct tls_context *
+tls_context_new(struct arena *arena, const char *ca_file, struct err *err)
+{
+    static const unsigned char alpn[] = "\x08http/1.1";
+    SSL_CTX *context = SSL_CTX_new(TLS_client_method());
+
+    if (context == NULL) {
+        err_set(err, "TLS: out of memory");
+        return NULL;
+    }
+    SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION);
+    SSL_CTX_set_verify(context, SSL_VERIFY_PEER, NULL);
+    SSL_CTX_set_mode(context, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
+                                  SSL_MODE_RELEASE_BUFFERS);
+    SSL_CTX_set_alpn_protos(context, alpn, sizeof(alpn) - 1);
+    if (trust(context, ca_file, err) < 0) {
+        SSL_CTX_free(context);
+        return NULL;
+    }
+    if (arena_defer(arena, free_context, context) < 0) {
+        err_set(err, "TLS: out of memory");
+        return NULL;
+    }
+    return (struct tls_context *)(void *)context;
+}
+
+/* ---- handshake */
+
+struct tls_handshake {
+    struct conn conn;
+    SSL *ssl;
+    tls_done_fn *on_done;
+    void *arg;
+    struct task task;
+};
+
+static void
+release(void *object)
+{
+    free(object);
+}
+
+static void
+done(struct tls_handshake *handshake, const struct tls_result *result)
+{
+    int fd = -1;
+
+    if (result->session != NULL) {
+        fd = conn_detach(&handshake->conn);
+    } else {
+        SSL_free(handshake->ssl);
+        conn_close(&handshake->conn);
+    }
+    task_cancel(&handshake->task);
+    conn_free_later(&handshake->conn, release, handshake);
+    handshake->on_done(handshake->arg, fd, result);
+}
+
+static void
+fail(struct tls_handshake *handshake, const char *proxy_error, const char *detail)
+{
+    struct tls_result result = { NULL, proxy_error, detail };
+
+    done(handshake, &result);
+}
+
+static void
+fail_by_library(struct tls_handshake *handshake)
+{
+    long verdict = SSL_get_verify_result(handshake->ssl);
+    const char *reason;
+
+    if (verdict != X509_V_OK) {
+        fail(handshake, "tls_certificate_error", X509_verify_cert_error_string(verdict));
+        return;
+    }
+    reason = ERR_reason_error_string(ERR_peek_last_error());
+    fail(handshake, "tls_protocol_error", reason != NULL ? reason : "connection closed");
+}
+
+static void
+step(struct tls_handshake *handshake)
+{
+    struct tls_result result = { (struct tls_session *)(void *)handshake->ssl, NULL, NULL };
+    int got;
+
+    ERR_clear_error();
+    got = SSL_connect(handshake->ssl);
+    if (got == 1) {
+        done(handshake, &result);
+        return;
+    }
+    switch (SSL_get_error(handshake->ssl, got)) {
+    case SSL_ERROR_WANT_READ:
+    case SSL_ERROR_WANT_WRITE:
+        return;
+    default:
+        fail_by_library(handshake);
+        return;
+    }
+}
+
+static void
+on_ready(struct conn *conn)
+{
+    step(container_of(conn, struct tls_handshake, conn));
+}
+
+static void
+on_task(struct task *task)
+{
+    step(container_of(task, struct tls_handshake, task));
+}
+
+static void
+on_timeout(struct timer *timer)
+{
+    fail(container_of(timer, struct tls_handshake, conn.timer), "connection_timeout",
+         "the TLS handshake took too long");
+}
+
+/* Name for SNI and for the certificate; SNI knows no addresses (RFC 6066 section 3). */
+static bool
+expect_host(SSL *ssl, struct slice host)
+{
+    char name[HOST_BYTES_MAX + 1];
+    struct ip ip;
+
+    if (host.bytes == 0 || host.bytes > HOST_BYTES_MAX)
+        return false;
+    memcpy(name, host.data, host.bytes);
+    name[host.bytes] = '\0';
+    if (ip_parse(host, &ip))
+        return X509_VERIFY_PARAM_set1_ip(SSL_get0_param(ssl), ip.bytes, ip.family == 4 ? 4 : 16);
+    SSL_set_hostflags(ssl, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
+    return SSL_set_tlsext_host_name(ssl, name) && SSL_set1_host(ssl, name);
+}
+
+struct tls_handshake *
+tls_handshake_start(struct loop *loop, int fd, struct tls_context *context, struct slice host,
+                    uint32_t timeout_ms, tls_done_fn *on_done, void *arg)
+{
+    struct tls_handshake *handshake = calloc(1, sizeof(*handshake));
+
+    if (handshake == NULL || (handshake->ssl = SSL_new(context_of(context))) == NULL ||
+        !expect_host(handshake->ssl, host) || SSL_set_fd(handshake->ssl, fd) != 1 ||
+        conn_open(&handshake->conn, loop, fd, on_ready, on_timeout) < 0) {
+        if (handshake != NULL)
+            SSL_free(handshake->ssl);
+        free(handshake);
+        close(fd);
+        return NULL;
+    }
+    handshake->on_done = on_done;
+    handshake->arg = arg;
+    task_init(&handshake->task, on_task);
+    timer_arm(loop, &handshake->conn.timer, timeout_ms);
+    loop_ready(loop, &handshake->task);
+    return handshake;
+}
+
+void
+tls_handshake_cancel(struct tls_handshake *handshake)
+{
+    SSL_free(handshake->ssl);
+    task_cancel(&handshake->task);
+    conn_close(&handshake->conn);
+    conn_free_later(&handshake->conn, release, handshake);
+}
+
+/* ---- transport */
+
+static ssize_t
+failed(struct conn *conn)
+{
+    conn->error = errno != 0 ? errno : EPROTO;
+    return CONN_FAILED;
+}
+
+static ssize_t
+tls_recv(struct conn *conn, void *data, size_t bytes)
+{
+    SSL *ssl = conn->transport_state;
+    size_t got = 0;
+
+    ERR_clear_error();
+    errno = 0;
+    if (SSL_read_ex(ssl, data, bytes, &got) == 1)
+        return (ssize_t)got;
+    switch (SSL_get_error(ssl, 0)) {
+    case SSL_ERROR_WANT_READ:
+    case SSL_ERROR_WANT_WRITE:
+        conn->may_read = false;
+        return CONN_WAIT;
+    case SSL_ERROR_ZERO_RETURN:
+        return 0;
+    default:
+        return failed(conn);
+    }
+}
+
+/* Small pieces share a record: each costs a header, a tag and a packet. */
+static size_t
+gather(char *record, const struct iovec *iov, int count)
+{
+    size_t bytes = 0;
+
+    for (int i = 0; i < count && bytes < RECORD_BYTES; i++) {
+        size_t here = iov[i].iov_len;
+
+        if (here > RECORD_BYTES - bytes)
+            here = RECORD_BYTES - bytes;
+        memcpy(record + bytes, iov[i].iov_base, here);
+        bytes += here;
+    }
+    return bytes;
+}
+
+static ssize_t
+write_record(struct conn *conn, const void *data, size_t bytes)
+{
+    SSL *ssl = conn->transport_state;
+    size_t sent = 0;
+
+    ERR_clear_error();
+    errno = 0;
+    if (SSL_write_ex(ssl, data, bytes, &sent) == 1)
+        return (ssize_t)sent;
+    switch (SSL_get_error(ssl, 0)) {
+    case SSL_ERROR_WANT_READ:
+    case SSL_ERROR_WANT_WRITE:
+        conn->may_write = false;
+        return CONN_WAIT;
+    default:
+        return failed(conn);
+    }
+}
+
+static ssize_t
+tls_send(struct conn *conn, const struct iovec *iov, int count, bool more)
+{
+    char record[RECORD_BYTES];
+
+    (void)more;
+    if (iov->iov_len >= RECORD_BYTES || count == 1)
+        return write_record(conn, iov->iov_base, iov->iov_len);
+    return write_record(conn, record, gather(record, iov, count));
+}
+
+static int
+tls_shutdown(struct conn *conn)
+{
+    SSL_shutdown(conn->transport_state);
+    return 0;
+}
+
+static void
+tls_close(struct conn *conn)
+{
+    SSL *ssl = conn->transport_state;
+
+    if (conn->error == 0 && !conn->is_shut && !SSL_in_init(ssl))
+        SSL_shutdown(ssl);
+    ERR_clear_error();
+    SSL_free(ssl);
+    conn->transport_state = NULL;
+}
+
+static const struct transport tls_transport = {
+    .name = "tls",
+    .recv = tls_recv,
+    .send = tls_send,
+    .shutdown = tls_shutdown,
+    .close = tls_close,
+};
+
+void
+tls_attach(struct conn *conn, struct tls_session *session)
+{
+    conn->transport = &tls_transport;
+    conn->transport_state = session;
+}
+
+void
+tls_session_free(struct tls_session *session)
+{
+    SSL_free(session_of(session));
+}

@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* test_scan.c - every instruction set finds the same byte as a plain loop. */
+#include "config.h"
+
+#include "server/http/scan.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include <CUnit/CUnit.h>
+
+void suite_scan(void);
+
+enum { LEVELS = 3, LONGEST = 100 };
+
+typedef const char *scan_fn(const char *at, const char *end);
+
+static bool
+is_text(int c)
+{
+    return c == '\t' || (c >= 0x20 && c != 0x7f);
+}
+
+static bool
+is_token(int c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+           (c != 0 && c < 128 && strchr("!#$%&'*+-.^_`|~", c) != NULL);
+}
+
+static bool
+is_target(int c)
+{
+    return c > 0x20 && c < 0x7f && c != '#';
+}
+
+/* Puts each byte at each place of a run of good bytes, in a block of exactly
+ * that size, so that a sanitizer sees any reading beyond it. */
+static void
+check(scan_fn *scan, bool (*is_good)(int), char good)
+{
+    for (unsigned level = 0; level < LEVELS; level++) {
+        if (!scan_limit(level))
+            continue;
+        for (size_t bytes = 1; bytes <= LONGEST; bytes += 1 + bytes / 8) {
+            char *block = malloc(bytes);
+
+            memset(block, good, bytes);
+            CU_ASSERT_PTR_EQUAL(scan(block, block + bytes), block + bytes);
+            CU_ASSERT_PTR_EQUAL(scan(block, block), block);
+            for (size_t at = 0; at < bytes; at++) {
+                unsigned wrong = 0;
+
+                for (int c = 0; c < 256; c++) {
+                    block[at] = (char)c;
+                    wrong += scan(block, block + bytes) != block + (is_good(c) ? bytes : at);
+                }
+                block[at] = good;
+                CU_ASSERT_EQUAL(wrong, 0);
+            }
+            free(block);
+        }
+    }
+    scan_limit(LEVELS - 1);
+}
+
+/* RFC 9110 section 5.5. */
+static void
+finds_the_end_of_text(void)
+{
+    check(scan_text, is_text, 'x');
+}
+
+/* RFC 9110 section 5.6.2. */
+static void
+finds_the_end_of_a_token(void)
+{
+    check(scan_token, is_token, 'x');
+    check(scan_token, is_token, '_');
+}
+
+static void
+finds_the_end_of_a_target(void)
+{
+    check(scan_target, is_target, '/');
+}
+
+static void
+classes_of_single_bytes_agree(void)
+{
+    for (int c = 0; c < 256; c++) {
+        bool is_alnum = c < 128 && is_token(c) && strchr("!#$%&'*+-.^_`|~", c) == NULL;
+
+        CU_ASSERT_EQUAL(char_is((char)c, CHAR_TEXT), is_text(c));
+        CU_ASSERT_EQUAL(char_is((char)c, CHAR_TOKEN), is_token(c));
+        CU_ASSERT_EQUAL(char_is((char)c, CHAR_TARGET), is_target(c));
+        CU_ASSERT_EQUAL(char_is((char)c, CHAR_HOST),
+                        is_alnum || c == '-' || c == '.' || c == '_');
+        CU_ASSERT_EQUAL(char_is((char)c, CHAR_UPPER), c >= 'A' && c <= 'Z');
+        CU_ASSERT_EQUAL(char_is((char)c, CHAR_HEX),
+                        c != 0 && c < 128 && strchr("0123456789abcdefABCDEF", c) != NULL);
+    }
+}
+
+void
+suite_scan(void)
+{
+    CU_pSuite s = CU_add_suite("scan", NULL, NULL);
+
+    CU_add_test(s, "finds the end of text", finds_the_end_of_text);
+    CU_add_test(s, "finds the end of a token", finds_the_end_of_a_token);
+    CU_add_test(s, "finds the end of a target", finds_the_end_of_a_target);
+    CU_add_test(s, "classes of single bytes agree", classes_of_single_bytes_agree);
+}

@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* test_slice.c - promises of base/slice.h. */
+#include "config.h"
+
+#include "server/base/slice.h"
+
+#include <CUnit/CUnit.h>
+
+#include "test/unit/suites.h"
+
+/* RFC 9110 section 5.6.1. */
+static void
+list_elements_are_trimmed_and_empty_ones_passed_over(void)
+{
+    struct slice list = SLICE(" a ,, \"b,c\" ,\td");
+    struct slice element;
+
+    CU_ASSERT_TRUE(slice_next_element(&list, &element));
+    CU_ASSERT_TRUE(slice_equal(element, SLICE("a")));
+    CU_ASSERT_TRUE(slice_next_element(&list, &element));
+    CU_ASSERT_TRUE(slice_equal(element, SLICE("\"b,c\"")));
+    CU_ASSERT_TRUE(slice_next_element(&list, &element));
+    CU_ASSERT_TRUE(slice_equal(element, SLICE("d")));
+    CU_ASSERT_FALSE(slice_next_element(&list, &element));
+}
+
+static void
+an_unfinished_quoted_string_ends_with_the_list(void)
+{
+    struct slice list = SLICE("\"a, b\\");
+    struct slice element;
+
+    CU_ASSERT_TRUE(slice_next_element(&list, &element));
+    CU_ASSERT_EQUAL(element.bytes, 6);
+    CU_ASSERT_FALSE(slice_next_element(&list, &element));
+}
+
+static void
+tokens_are_found_in_lists_whatever_their_case(void)
+{
+    CU_ASSERT_TRUE(slice_list_has(SLICE("keep-alive, Close"), SLICE("close")));
+    CU_ASSERT_FALSE(slice_list_has(SLICE("closed"), SLICE("close")));
+}
+
+static void
+numbers_are_digits_and_nothing_else(void)
+{
+    uint64_t n = 7;
+
+    CU_ASSERT_TRUE(slice_to_u64(SLICE("0042"), 100, &n));
+    CU_ASSERT_EQUAL(n, 42);
+    CU_ASSERT_FALSE(slice_to_u64(SLICE(""), 100, &n));
+    CU_ASSERT_FALSE(slice_to_u64(SLICE("+1"), 100, &n));
+    CU_ASSERT_FALSE(slice_to_u64(SLICE("1 "), 100, &n));
+    CU_ASSERT_FALSE(slice_to_u64(SLICE("101"), 100, &n));
+    CU_ASSERT_FALSE(slice_to_u64(SLICE("18446744073709551616"), UINT64_MAX, &n));
+    CU_ASSERT_TRUE(slice_to_u64(SLICE("18446744073709551615"), UINT64_MAX, &n));
+    CU_ASSERT_EQUAL(n, UINT64_MAX);
+}
+
+void
+suite_slice(void)
+{
+    CU_pSuite s = CU_add_suite("slice", NULL, NULL);
+
+    CU_add_test(s, "list elements are trimmed and empty ones passed over",
+                list_elements_are_trimmed_and_empty_ones_passed_over);
+    CU_add_test(s, "an unfinished quoted string ends with the list",
+                an_unfinished_quoted_string_ends_with_the_list);
+    CU_add_test(s, "tokens are found in lists whatever their case",
+                tokens_are_found_in_lists_whatever_their_case);
+    CU_add_test(s, "numbers are digits and nothing else", numbers_are_digits_and_nothing_else);
+}
