@@ -58,25 +58,25 @@ static const struct option options[] = {
 
 /* ---- what identifies: for the profile "on" */
 
+/* In order. HTTP-*: some toolkits send the names of CGI. X-Client-Data is
+ * Chrome's, to Google; X-MSISDN, X-UIDH and X-UP-* are of mobile networks. */
 static const struct slice telling_names[] = {
-    SLICE_INIT("X-Forwarded*"), SLICE_INIT("Forwarded*"), SLICE_INIT("X-Original-*"),
-    SLICE_INIT("X-Originating-*"), SLICE_INIT("X-Proxy*"), SLICE_INIT("Proxy-*"),
-    SLICE_INIT("WL-Proxy-*"), SLICE_INIT("X-Real-*"), SLICE_INIT("X-Remote-*"),
-    SLICE_INIT("Remote-*"), SLICE_INIT("Client-Cert*"), SLICE_INIT("X-Client-Cert*"),
-    SLICE_INIT("SSL-Client-*"), SLICE_INIT("X-SSL-*"), SLICE_INIT("X-ARR-*"),
-    SLICE_INIT("X-Client-IP*"), SLICE_INIT("X-Client-Addr*"), SLICE_INIT("X-Client-Host"),
-    SLICE_INIT("X-Client-Port"), SLICE_INIT("X-Client-Data"), /* Chrome's, to Google */
-    SLICE_INIT("X-Cluster-*"), SLICE_INIT("X-Source-IP"), SLICE_INIT("X-User-IP"),
-    SLICE_INIT("X-Envoy-*"), SLICE_INIT("X-AppEngine-*"), SLICE_INIT("X-Azure-*"),
-    SLICE_INIT("Fastly-Client-*"), SLICE_INIT("Fly-Client-*"), SLICE_INIT("True-Client-*"),
-    SLICE_INIT("CF-Connecting-*"), SLICE_INIT("CF-IP*"), SLICE_INIT("CF-Visitor"),
-    SLICE_INIT("CF-Pseudo-*"), SLICE_INIT("Coming-From"), SLICE_INIT("X-Coming-From"),
-    SLICE_INIT("HTTP-*"), /* some toolkits send CGI's names: HTTP-X-Forwarded-For */
-    SLICE_INIT("X-MSISDN*"), SLICE_INIT("X-UP-*"), SLICE_INIT("X-UIDH"), /* of mobile networks */
-    SLICE_INIT("X-BlueCoat-Via"),
+    SLICE_INIT("CF-Connecting-*"), SLICE_INIT("CF-IP*"), SLICE_INIT("CF-Pseudo-*"),
+    SLICE_INIT("CF-Visitor"), SLICE_INIT("Client-Cert*"), SLICE_INIT("Coming-From"),
+    SLICE_INIT("Fastly-Client-*"), SLICE_INIT("Fly-Client-*"), SLICE_INIT("Forwarded*"),
+    SLICE_INIT("HTTP-*"), SLICE_INIT("Proxy-*"), SLICE_INIT("Remote-*"),
+    SLICE_INIT("SSL-Client-*"), SLICE_INIT("True-Client-*"), SLICE_INIT("WL-Proxy-*"),
+    SLICE_INIT("X-AppEngine-*"), SLICE_INIT("X-ARR-*"), SLICE_INIT("X-Azure-*"),
+    SLICE_INIT("X-BlueCoat-Via"), SLICE_INIT("X-Client-Addr*"), SLICE_INIT("X-Client-Cert*"),
+    SLICE_INIT("X-Client-Data"), SLICE_INIT("X-Client-Host"), SLICE_INIT("X-Client-IP*"),
+    SLICE_INIT("X-Client-Port"), SLICE_INIT("X-Cluster-*"), SLICE_INIT("X-Coming-From"),
+    SLICE_INIT("X-Envoy-*"), SLICE_INIT("X-Forwarded*"), SLICE_INIT("X-MSISDN*"),
+    SLICE_INIT("X-Original-*"), SLICE_INIT("X-Originating-*"), SLICE_INIT("X-Proxy*"),
+    SLICE_INIT("X-Real-*"), SLICE_INIT("X-Remote-*"), SLICE_INIT("X-Source-IP"),
+    SLICE_INIT("X-SSL-*"), SLICE_INIT("X-UIDH"), SLICE_INIT("X-UP-*"), SLICE_INIT("X-User-IP"),
 };
 
-static const struct field_set telling = {
+const struct field_set anonymity_telling = {
     .known = {
         [FIELD_CF_CONNECTING_IP] = true, [FIELD_CLIENT_CERT] = true,
         [FIELD_CLIENT_CERT_CHAIN] = true, [FIELD_CLIENT_IP] = true, [FIELD_FORWARDED] = true,
@@ -165,7 +165,7 @@ static bool
 is_telling(const struct field *field, void *arg)
 {
     (void)arg;
-    return is_foreign_via(field) || field_set_has(&telling, field);
+    return is_foreign_via(field) || field_set_has(&anonymity_telling, field);
 }
 
 static bool

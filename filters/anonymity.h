@@ -13,6 +13,8 @@
 
 #include "filters/filter.h"
 
+struct field_set;
+
 enum anonymity_profile { ANONYMITY_OFF, ANONYMITY_ON, ANONYMITY_STRICT };
 
 /* The words of the profiles; ends with NULL. */
@@ -22,5 +24,8 @@ extern const char *const anonymity_words[];
 const struct filter_conf *anonymity_default(enum anonymity_profile profile);
 
 extern const struct filter_ops anonymity_filter;
+
+/* What the profile "on" takes out; shown for its test. */
+extern const struct field_set anonymity_telling;
 
 #endif

@@ -1,31 +1,79 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* field_set.c - names by id, and patterns for the rest. */
+/* field_set.c - names by id, and a sorted list of patterns for the rest. */
 #include "config.h"
 
 #include "filters/field_set.h"
 
 #include "server/base/log.h"
 
-/* ---- matching */
+#include <stdlib.h>
 
-bool
-field_pattern_matches(struct slice pattern, struct slice name)
+/* ---- patterns */
+
+static bool
+is_open(struct slice pattern)
 {
-    size_t last = pattern.bytes - 1;
-
-    if (pattern.data[last] == '*')
-        return name.bytes >= last &&
-               slice_equal_nocase(slice_make(name.data, last), slice_make(pattern.data, last));
-    return slice_equal_nocase(name, pattern);
+    return pattern.bytes > 0 && pattern.data[pattern.bytes - 1] == '*';
 }
 
+/* Without its star. */
+static struct slice
+stem(struct slice pattern)
+{
+    return slice_make(pattern.data, pattern.bytes - is_open(pattern));
+}
+
+static bool
+matches(struct slice pattern, struct slice name)
+{
+    struct slice start = stem(pattern);
+
+    if (is_open(pattern) && name.bytes > start.bytes)
+        name.bytes = start.bytes;
+    return slice_equal_nocase(name, start);
+}
+
+/* The order of names: letters in either case are the same. *same is how many
+ * characters are known to be equal, and how many are when it returns. */
+static inline int
+compare_from(struct slice a, struct slice b, size_t *same)
+{
+    size_t bytes = a.bytes < b.bytes ? a.bytes : b.bytes, i = *same;
+    int difference = 0;
+
+    while (i < bytes && (difference = ascii_lower(a.data[i]) - ascii_lower(b.data[i])) == 0)
+        i++;
+    *same = i;
+    return i < bytes ? difference : (a.bytes > b.bytes) - (a.bytes < b.bytes);
+}
+
+/* ---- matching */
+
+/* All names that begin with an open pattern's stem follow it closely, and none
+ * of them is another pattern: so the last one that is not behind the name is
+ * the only one that may match. What a name has in common with those around it
+ * is not compared again. */
 bool
 field_set_has_other(const struct field_set *set, struct slice name)
 {
-    for (size_t i = 0; i < set->count; i++)
-        if (field_pattern_matches(set->others[i], name))
-            return true;
-    return false;
+    size_t low = 0, high = set->count, same_low = 0, same_high = 0;
+
+    while (low < high) {
+        size_t middle = (low + high) / 2;
+        size_t same = same_low < same_high ? same_low : same_high;
+
+        if (compare_from(name, stem(set->others[middle]), &same) < 0) {
+            high = middle;
+            same_high = same;
+        } else {
+            low = middle + 1;
+            same_low = same;
+        }
+    }
+    if (low == 0)
+        return false;
+    return same_low == stem(set->others[low - 1]).bytes &&
+           (is_open(set->others[low - 1]) || same_low == name.bytes);
 }
 
 static bool
@@ -113,8 +161,45 @@ static void
 add_known(struct field_set *set, struct slice pattern)
 {
     for (enum field_id id = FIELD_OTHER + 1; id < FIELD_ID_COUNT; id++)
-        if (!is_ours(id) && field_pattern_matches(pattern, field_name(id)))
+        if (!is_ours(id) && matches(pattern, field_name(id)))
             set->known[id] = true;
+}
+
+/* Open patterns before names that are equal to their stem. */
+static int
+compare_patterns(const void *a, const void *b)
+{
+    struct slice one = *(const struct slice *)a, two = *(const struct slice *)b;
+    size_t same = 0;
+    int difference = compare_from(stem(one), stem(two), &same);
+
+    return difference != 0 ? difference : is_open(two) - is_open(one);
+}
+
+/* Puts patterns in order and leaves out those that another one covers. */
+static size_t
+sort(struct slice *patterns, size_t count)
+{
+    size_t kept = 0;
+
+    qsort(patterns, count, sizeof(*patterns), compare_patterns);
+    for (size_t i = 0; i < count; i++)
+        if (kept == 0 || !matches(patterns[kept - 1], stem(patterns[i])))
+            patterns[kept++] = patterns[i];
+    return kept;
+}
+
+bool
+field_set_is_sound(const struct field_set *set)
+{
+    for (size_t i = 1; i < set->count; i++)
+        if (compare_patterns(&set->others[i - 1], &set->others[i]) >= 0 ||
+            matches(set->others[i - 1], stem(set->others[i])))
+            return false;
+    for (enum field_id id = FIELD_OTHER + 1; id < FIELD_ID_COUNT; id++)
+        if (!is_ours(id) && field_set_has_other(set, field_name(id)) && !set->known[id])
+            return false;
+    return true;
 }
 
 int
@@ -137,5 +222,6 @@ field_set_add(struct field_set *set, const struct strings *patterns, struct aren
         if (field_id_of(pattern) == FIELD_OTHER)
             others[set->count++] = pattern;
     }
+    set->count = sort(others, set->count);
     return 0;
 }

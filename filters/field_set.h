@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* field_set.h - sets of header field names, for filters that remove or keep.
  *
- * A well-known name is a look-up by its id. Other names are compared with
- * patterns: a name, or its beginning followed by "*". Read-only once made.
+ * A well-known name is a look-up by its id. Other names are searched among
+ * patterns: a name, or its beginning followed by "*". The patterns are in order
+ * and none covers another, so that a search ends at the one that may match and
+ * a head full of strange names costs little. Read-only once made.
  *
  * What frames a message or belongs to one connection is in no set that
  * field_set_add() makes: that is Bascule's own affair.
@@ -16,7 +18,7 @@
 
 struct field_set {
     bool known[FIELD_ID_COUNT]; /* by id; those that a pattern covers, too */
-    const struct slice *others; /* patterns, in any case of letters */
+    const struct slice *others; /* patterns; of sets made by hand as field_set_is_sound() wants */
     size_t count;
 };
 
@@ -38,8 +40,9 @@ field_set_has(const struct field_set *set, const struct field *field)
 /* Removes what is in the set. Returns how many lines there were. */
 unsigned field_set_remove(const struct field_set *set, struct fields *fields);
 
-/* Whether name is the pattern's, or begins as it does. */
-bool field_pattern_matches(struct slice pattern, struct slice name);
+/* Whether patterns are in order, cover none of their like, and well-known names
+ * are what they say: for tests of sets that are written into the program. */
+bool field_set_is_sound(const struct field_set *set);
 
 /* ---- what an operator may change */
 

@@ -43,17 +43,18 @@ static const struct option options[] = {
 
 /* ---- what tells about servers */
 
+/* In order. */
 static const struct slice hidden_names[] = {
-    SLICE_INIT("X-Powered-*"), SLICE_INIT("X-AspNet*"), SLICE_INIT("X-Backend*"),
-    SLICE_INIT("X-Upstream*"), SLICE_INIT("X-Served-By"), SLICE_INIT("X-Server*"),
-    SLICE_INIT("X-Hostname"), SLICE_INIT("X-Varnish*"), SLICE_INIT("X-Cache*"),
-    SLICE_INIT("X-Nginx-*"), SLICE_INIT("X-Envoy-*"), SLICE_INIT("X-Kong-*"),
-    SLICE_INIT("X-LiteSpeed-*"), SLICE_INIT("X-Turbo-Charged-By"), SLICE_INIT("X-Mod-Pagespeed"),
-    SLICE_INIT("X-Page-Speed"), SLICE_INIT("X-Rack-Cache"), SLICE_INIT("X-Drupal-*"),
-    SLICE_INIT("X-PHP-*"), SLICE_INIT("X-OWA-Version"), SLICE_INIT("X-FEServer"),
-    SLICE_INIT("X-BEServer"), SLICE_INIT("X-CalculatedBETarget"), SLICE_INIT("X-SourceFiles"),
-    SLICE_INIT("X-Application-Context"), SLICE_INIT("MicrosoftSharePoint*"),
-    SLICE_INIT("MicrosoftOfficeWebServer"), SLICE_INIT("Liferay-Portal"),
+    SLICE_INIT("Liferay-Portal"), SLICE_INIT("MicrosoftOfficeWebServer"),
+    SLICE_INIT("MicrosoftSharePoint*"), SLICE_INIT("X-Application-Context"),
+    SLICE_INIT("X-AspNet*"), SLICE_INIT("X-Backend*"), SLICE_INIT("X-BEServer"),
+    SLICE_INIT("X-Cache*"), SLICE_INIT("X-CalculatedBETarget"), SLICE_INIT("X-Drupal-*"),
+    SLICE_INIT("X-Envoy-*"), SLICE_INIT("X-FEServer"), SLICE_INIT("X-Hostname"),
+    SLICE_INIT("X-Kong-*"), SLICE_INIT("X-LiteSpeed-*"), SLICE_INIT("X-Mod-Pagespeed"),
+    SLICE_INIT("X-Nginx-*"), SLICE_INIT("X-OWA-Version"), SLICE_INIT("X-Page-Speed"),
+    SLICE_INIT("X-PHP-*"), SLICE_INIT("X-Powered-*"), SLICE_INIT("X-Rack-Cache"),
+    SLICE_INIT("X-Served-By"), SLICE_INIT("X-Server*"), SLICE_INIT("X-SourceFiles"),
+    SLICE_INIT("X-Turbo-Charged-By"), SLICE_INIT("X-Upstream*"), SLICE_INIT("X-Varnish*"),
 };
 
 /* Via and Proxy-Status name the proxies behind us, Cache-Status their caches
@@ -516,6 +517,9 @@ replace_page(const struct hide_server_conf *conf, struct exchange *ex)
     exchange_decide(ex, DECISION_FILTER, &conf->filter.place, "hide_server: page of the %u",
                     status);
     exchange_answer(ex, status, END_DONE, NULL);
+    /* RFC 9209 section 2.1.3: no hop has failed, one has spoken. */
+    fields_set(&ex->response.fields, &ex->arena, FIELD_PROXY_STATUS,
+               arena_printf(&ex->arena, "%.*s; received-status=%u", SLICE_ARG(via_name()), status));
     for (size_t i = 0; i < ARRAY_COUNT(kept_with_page); i++) {
         const struct field *field = NULL;
 

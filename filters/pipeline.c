@@ -44,10 +44,13 @@ add_all(struct filter_run *run, struct exchange *ex, const struct config_list *l
 void
 pipeline_begin(struct exchange *ex)
 {
+    static const struct config_list none = { NULL, 0 };
     const struct config_list *of_listener = &ex->listener->filters;
+    const struct config_list *of_site = ex->site != NULL ? &ex->site->all.filters : &none;
+    bool is_own_route = ex->route != NULL && ex->route != &ex->site->all;
+    const struct config_list *of_route = is_own_route ? &ex->route->filters : &none;
     bool hides = ex->site != NULL && ex->site->hide_server;
-    size_t count = of_listener->count + hides +
-                   (ex->route != NULL ? ex->route->filters.count : 0);
+    size_t count = of_listener->count + of_site->count + of_route->count + hides;
     struct filter_run *run;
 
     if (count == 0 || ex->filters != NULL)
@@ -57,10 +60,10 @@ pipeline_begin(struct exchange *ex)
         return;
     ex->filters = run;
     add_all(run, ex, of_listener);
-    if (hides)
+    add_all(run, ex, of_site);
+    add_all(run, ex, of_route);
+    if (hides) /* nearest to the server: what others say of Server stays */
         add(run, ex, &hide_server_default.filter);
-    if (ex->route != NULL)
-        add_all(run, ex, &ex->route->filters);
 }
 
 enum filter_verdict

@@ -21,7 +21,12 @@ struct redirect_filter_conf {
     bool needs_host;
 };
 
-static const char *const scheme_words[] = { [ANY] = "any", [HTTP] = "http", [HTTPS] = "https", NULL };
+static const char *const scheme_words[] = {
+    [ANY] = "any",
+    [HTTP] = "http",
+    [HTTPS] = "https",
+    NULL,
+};
 
 static const struct option options[] = {
     { .name = "to", .type = OPTION_STRING, .offset = offsetof(struct redirect_filter_conf, to),
@@ -79,7 +84,8 @@ static int
 check_path(const char *text, struct err *err)
 {
     if (strchr("/\\", text[1]) != NULL && text[1] != '\0')
-        return err_set(err, "to: \"%s\" begins with two slashes: what follows would be a host", text);
+        return err_set(err, "to: \"%s\" begins with two slashes: what follows would be a host",
+                       text);
     if (variable_bytes(text + 1) > 0)
         return err_set(err, "to: \"%s\": a variable right behind the first slash could begin with "
                        "another one, and what follows would be a host", text);

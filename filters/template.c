@@ -97,7 +97,8 @@ take_part(struct slice *text, struct part *part, struct err *err)
 
     part->text = slice_make(text->data, bytes);
     part->variable = NONE;
-    if (rest.bytes == 0 || (bytes > 0 && part->text.data[bytes - 1] == '%' && rest.data[0] == '%')) {
+    /* At the end, or at the second of two percent signs. */
+    if (rest.bytes == 0 || (bytes > 0 && part->text.data[bytes - 1] == '%')) {
         *text = slice_skip(rest, 1);
         return 0;
     }

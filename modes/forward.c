@@ -12,6 +12,7 @@
 
 #include "filters/anonymity.h"
 #include "modes/reach.h"
+#include "modes/reverse.h"
 #include "modes/road.h"
 #include "modes/site_route.h"
 #include "server/base/base64.h"
@@ -20,6 +21,7 @@
 #include "server/http/h1_downstream.h"
 #include "server/http/uri.h"
 #include "server/http/via.h"
+#include "server/net/listener.h"
 #include "server/snapshot.h"
 #include "server/tls/tls_client.h"
 #include "server/upstream/parent.h"
@@ -58,7 +60,8 @@ static const struct option options[] = {
     { .name = "upstream_proxy", .type = OPTION_STRING,
       .offset = offsetof(struct forward_conf, parent_url),
       .text = "Parent proxy that all requests go through: http://[user:password@]host:port or "
-              "socks5://[user:password@]host:port." },
+              "socks5://[user:password@]host:port. It resolves names, and has to judge the "
+              "addresses behind them; addresses in URLs are judged here." },
     { .name = "tls_ca", .type = OPTION_STRING, .offset = offsetof(struct forward_conf, tls_ca),
       .text = "File of the CA certificates (PEM) that https:// destinations are verified by; the "
               "system's when not given." },
@@ -174,7 +177,7 @@ judge(struct exchange *ex)
     const struct request *request = &ex->request;
 
     site_find_client(ex);
-    if (!prefix_set_has(forward->listener.allow_client, &ex->client_ip))
+    if (!listener_allows(&forward->listener, &ex->client_ip))
         return deny(ex, 403, "client is not in allow_client",
                     "Your address may not use this proxy.");
     if (request->form == TARGET_ORIGIN || request->form == TARGET_ASTERISK) {
@@ -183,8 +186,10 @@ judge(struct exchange *ex)
                         "opening it as a page.");
         return STEP_ANSWER;
     }
-    if (via_is_loop(&request->fields))
+    if (via_is_loop(&request->fields)) {
+        ex->failure = (struct failure){ END_DENIED, 508, "proxy_loop_detected", NULL };
         return deny(ex, 508, "loop", "The request has been here before: a forwarding loop.");
+    }
     if (request->method == METHOD_CONNECT && !has_port(&forward->connect_ports, request->port))
         return deny(ex, 403, "port is not in connect_ports",
                     "Tunnels to this port are not allowed.");
@@ -231,7 +236,7 @@ is_site_port(const struct conf *conf, unsigned port)
     for (size_t i = 0; i < conf->listeners.count; i++) {
         const struct listener_conf *listener = conf->listeners.items[i];
 
-        if (listener->mode->adds_via) /* a forward listener */
+        if (listener->mode != &reverse_mode)
             continue;
         for (size_t j = 0; j < listener->listen.count; j++) {
             struct ip ip;
@@ -258,6 +263,15 @@ own_site(const struct exchange *ex)
     return host_map_find_named(conf->hosts, ex->request.host);
 }
 
+/* Names are resolved, and judged, by a parent proxy; addresses are judged here. */
+static bool
+may_ask_parent(struct exchange *ex)
+{
+    struct ip ip;
+
+    return !ip_parse(ex->request.host, &ip) || may_connect(&ip, ex);
+}
+
 static enum step
 route(struct exchange *ex)
 {
@@ -266,6 +280,10 @@ route(struct exchange *ex)
     ex->site = own_site(ex);
     if (ex->site != NULL)
         return site_route(ex);
+    if (forward->parent_url != NULL && !may_ask_parent(ex)) {
+        ex->failure = (struct failure){ END_DENIED, 403, "destination_ip_prohibited", NULL };
+        return deny(ex, 403, "address for the parent proxy", NULL);
+    }
     ex->to = (struct destination){
         .host = ex->request.host,
         .port = ex->request.port,

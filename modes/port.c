@@ -175,13 +175,6 @@ give_up(struct port_flow *flow, enum end_reason end)
 /* ---- reload */
 
 /* Who reaches a unix socket was let in by its owner and mode. */
-static bool
-is_allowed(const struct listener_conf *listener, const struct ip *client)
-{
-    return listener->allow_client == NULL || client->family == 0 ||
-           prefix_set_has(listener->allow_client, client);
-}
-
 static struct listener_conf *
 listener_now(const struct port_flow *flow)
 {
@@ -205,7 +198,7 @@ move_to_new_snapshot(struct port_flow *flow, const char **why)
     struct generation *old = flow->generation;
 
     *why = listener == NULL ? "its listener is gone" : "its client is not in allow_client any more";
-    if (listener == NULL || !is_allowed(listener, &flow->client))
+    if (listener == NULL || !listener_allows(listener, &flow->client))
         return false;
     flow->generation = generation_hold(flow->worker);
     flow->conf = port_conf_of(listener);

@@ -24,6 +24,7 @@
 #include "server/upstream/group.h"
 #include "server/upstream/parent.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -42,6 +43,7 @@ struct reach {
     struct dialing *dialing;
     struct accepted connection; /* fd -1: none */
     struct tls_session *session; /* over that connection; NULL: plain */
+    uint64_t until_ms;           /* how long its address counts */
     struct failure failure;
     uint8_t state;
     bool is_fresh_only; /* an idle connection has just turned out to be dead */
@@ -62,29 +64,41 @@ reach_is_relayed(const struct exchange *ex)
 
 /* ---- an idle connection */
 
+/* By way of a parent proxy or TLS: also whose log-in it is, and whom the
+ * listener trusts. */
+static struct slice
+special_key(struct exchange *ex)
+{
+    const struct destination *to = &ex->to;
+    const struct parent_conf *parent = to->parent;
+    uint64_t trust = to->is_tls ? tls_context_id(to->tls) : 0; /* never one for the other */
+
+    if (reach_is_relayed(ex))
+        return arena_printf(&ex->arena, "by %s:%d", parent->host, (int)parent->port);
+    if (parent == NULL)
+        return arena_printf(&ex->arena, "%.*s:%u/%" PRIu64, SLICE_ARG(to->host), to->port, trust);
+    return arena_printf(&ex->arena, "%.*s:%u/%" PRIu64 " by %s@%s:%d", SLICE_ARG(to->host),
+                        to->port, trust, parent->user != NULL ? parent->user : "", parent->host,
+                        (int)parent->port);
+}
+
 /* What tells the connections of forward mode apart. */
 static struct slice
 destination_key(struct exchange *ex)
 {
     const struct destination *to = &ex->to;
-
     char port[8];
     char *key;
     int bytes;
 
-    if (reach_is_relayed(ex))
-        return arena_printf(&ex->arena, "parent %s:%d", to->parent->host, (int)to->parent->port);
-    if (to->parent != NULL)
-        return arena_printf(&ex->arena, "%.*s%c%u by %s:%d", SLICE_ARG(to->host),
-                            to->is_tls ? '/' : ':', to->port,
-                            to->parent->host, (int)to->parent->port);
+    if (to->parent != NULL || to->is_tls)
+        return special_key(ex);
     bytes = snprintf(port, sizeof(port), ":%u", to->port);
     key = arena_alloc(&ex->arena, to->host.bytes + (size_t)bytes);
     if (key == NULL)
         return slice_make("", 0);
     memcpy(key, to->host.data, to->host.bytes);
     memcpy(key + to->host.bytes, port, (size_t)bytes);
-    key[to->host.bytes] = to->is_tls ? '/' : ':'; /* never one for the other */
     return slice_make(key, to->host.bytes + (size_t)bytes);
 }
 
@@ -166,9 +180,13 @@ on_dialed(struct dial *dial, int fd, const struct dial_result *result)
     if (result->status == DIAL_OK) {
         reach->connection.fd = fd;
         ex->upstream_ip = result->ip;
+        reach->until_ms = result->until_ms;
         reach->state = DIALED;
     } else {
-        counter_up(ex->worker->counters, upstream_connect_failures);
+        if (result->status == DIAL_REFUSED_BY_POLICY)
+            counter_up(ex->worker->counters, requests_denied);
+        else
+            counter_up(ex->worker->counters, upstream_connect_failures);
         set_failure(reach, result);
     }
     road_resume(ex);
@@ -239,6 +257,19 @@ send_proxy_header(struct exchange *ex)
     return write(ex->reach->connection.fd, header, bytes) == (ssize_t)bytes;
 }
 
+/* What was said over the new connection came to nothing. */
+static void
+fail_handshake(struct exchange *ex, bool is_timeout, const char *proxy_error, const char *detail)
+{
+    struct reach *reach = ex->reach;
+
+    counter_up(ex->worker->counters, upstream_connect_failures);
+    reach->failure = is_timeout
+                         ? (struct failure){ END_CONNECT_TIMEOUT, 504, proxy_error, detail }
+                         : (struct failure){ END_CONNECT_FAILED, 502, proxy_error, detail };
+    reach->state = FAILED;
+}
+
 static void
 on_joined(void *arg, int fd, const struct parent_result *result)
 {
@@ -250,10 +281,7 @@ on_joined(void *arg, int fd, const struct parent_result *result)
         reach->connection.fd = fd;
         reach->state = JOINED;
     } else {
-        reach->failure = (struct failure){ END_CONNECT_FAILED,
-                                           result->status == PARENT_TIMEOUT ? 504 : 502,
-                                           result->proxy_error, result->detail };
-        reach->state = FAILED;
+        fail_handshake(ex, result->status == PARENT_TIMEOUT, result->proxy_error, result->detail);
     }
     road_resume(ex);
 }
@@ -289,9 +317,7 @@ on_secured(void *arg, int fd, const struct tls_result *result)
         reach->session = result->session;
         reach->state = READY;
     } else {
-        reach->failure = (struct failure){ END_CONNECT_FAILED, 502, result->proxy_error,
-                                           result->detail };
-        reach->state = FAILED;
+        fail_handshake(ex, result->is_timeout, result->proxy_error, result->detail);
     }
     road_resume(ex);
 }
@@ -338,6 +364,7 @@ use_connection(struct exchange *ex)
     else if (!may_share(ex))
         conf.endpoint = NULL;
     conf.ip = ex->upstream_ip;
+    conf.until_ms = reach->until_ms;
     conf.session = reach->session;
     reach->session = NULL;
     ex->up = h1_upstream_new(ex->worker, fd, &conf);

@@ -6,11 +6,12 @@
 
 #include "modes/road.h"
 #include "modes/site_route.h"
+#include "server/generation.h"
+#include "server/host_map.h"
 #include "server/http/h1_downstream.h"
 #include "server/http/via.h"
-#include "server/host_map.h"
+#include "server/net/listener.h"
 #include "server/snapshot.h"
-#include "server/generation.h"
 
 struct reverse_conf {
     struct listener_conf listener;
@@ -93,7 +94,7 @@ judge(struct exchange *ex)
     const struct listener_conf *listener = ex->listener;
 
     site_find_client(ex);
-    if (listener->allow_client != NULL && !prefix_set_has(listener->allow_client, &ex->client_ip)) {
+    if (!listener_allows(listener, &ex->client_ip)) {
         exchange_decide(ex, DECISION_DENY, &listener->place, "client is not in allow_client");
         counter_up(ex->worker->counters, requests_denied);
         exchange_answer(ex, 403, END_DENIED, "Your address may not use this service.");

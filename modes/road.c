@@ -14,6 +14,7 @@
 #include "filters/pipeline.h"
 #include "modes/reach.h"
 #include "modes/road_log.h"
+#include "modes/site_route.h"
 #include "modes/tunnels.h"
 #include "server/http/client_conn.h"
 #include "server/http/via.h"
@@ -124,6 +125,7 @@ has_no_content(const struct exchange *ex)
 static enum step
 deliver(struct exchange *ex)
 {
+    pipeline_begin(ex); /* of an answer from before the filters' turn */
     switch (pipeline_deliver(ex)) {
     case FILTER_WAIT:
         return STEP_WAIT;
@@ -141,6 +143,17 @@ deliver(struct exchange *ex)
     return STEP_DONE;
 }
 
+static void
+drop_upstream(struct exchange *ex)
+{
+    struct upstream *up = ex->up;
+
+    pump_stop(&ex->request_pump);
+    ex->up = NULL;
+    if (up != NULL)
+        up->ops->release(up);
+}
+
 static enum step
 filter_fetched(struct exchange *ex)
 {
@@ -153,6 +166,7 @@ filter_fetched(struct exchange *ex)
     case FILTER_WAIT:
         return STEP_WAIT;
     case FILTER_ANSWER:
+        drop_upstream(ex);
         return STEP_ANSWER;
     }
     return STEP_NEXT;
@@ -240,9 +254,10 @@ strip_hops(struct exchange *ex)
 
     if (request->wants_upgrade)
         request->upgrade = fields_get(&request->fields, FIELD_UPGRADE);
-    /* Behind an upgrade to HTTP/2 whole requests would pass unjudged. */
+    /* Behind an upgrade to HTTP/2 whole requests would pass unjudged; and a
+     * tunnel joins descriptors, which TLS sessions are not. */
     if (slice_list_has(request->upgrade, SLICE("h2c")) ||
-        slice_list_has(request->upgrade, SLICE("h2")))
+        slice_list_has(request->upgrade, SLICE("h2")) || ex->to.is_tls)
         request->wants_upgrade = false;
     if (fields_has(&request->fields, FIELD_CONNECTION))
         fields_remove_hop_by_hop(&request->fields);
@@ -269,7 +284,7 @@ send_request(struct exchange *ex)
 }
 
 /* The numbers are positions in the table. */
-enum { STEP_FIRST = 0, STEP_REACH = 6, STEP_FETCHED = 8, STEP_DELIVER = 9, STEP_COUNT = 10 };
+enum { STEP_FIRST = 0, STEP_REACH = 7, STEP_FETCHED = 9, STEP_DELIVER = 10, STEP_COUNT = 11 };
 
 static step_fn *const road[STEP_COUNT] = {
     count_forwards,
@@ -278,6 +293,7 @@ static step_fn *const road[STEP_COUNT] = {
     strip_hops,
     prepare,
     filter_request,
+    site_answer,
     [STEP_REACH] = reach,
     send_request,
     [STEP_FETCHED] = filter_fetched,
@@ -329,23 +345,47 @@ jump(struct exchange *ex, unsigned step)
 
 /* ---- what the sides report */
 
-static void
-drop_upstream(struct exchange *ex)
+enum step
+road_fail(struct exchange *ex, const struct failure *failure)
 {
-    struct upstream *up = ex->up;
+    ex->failure = *failure;
+    exchange_decide(ex, DECISION_FAILURE, NULL, "%s%s%s", end_reason_word(failure->reason),
+                    failure->detail != NULL ? ": " : "",
+                    failure->detail != NULL ? failure->detail : "");
+    exchange_answer(ex, failure->status, failure->reason, NULL);
+    return STEP_ANSWER;
+}
 
-    pump_stop(&ex->request_pump);
-    ex->up = NULL;
-    if (up != NULL)
-        up->ops->release(up);
+/* An answer of our own takes the place of whatever was awaited. */
+static void
+answer_instead(struct exchange *ex, const struct failure *failure)
+{
+    drop_upstream(ex);
+    reach_stop(ex);
+    road_fail(ex, failure);
+    jump(ex, STEP_DELIVER);
+}
+
+/* RFC 9110 section 15.5.8: the parent proxy challenges us. The client knows
+ * nothing of that proxy and must not be asked for its password. */
+static bool
+refuses_us(const struct exchange *ex)
+{
+    return ex->response.status == 407 && reach_is_relayed(ex);
 }
 
 static void
 on_response(struct exchange *ex)
 {
+    static const struct failure refused = { END_UPSTREAM_BAD, 502, "proxy_configuration_error",
+                                            "the parent proxy wants other credentials" };
     struct response *response = &ex->response;
 
     ex->upstream_status = response->status;
+    if (refuses_us(ex)) {
+        answer_instead(ex, &refused);
+        return;
+    }
     ex->is_answered = true;
     if (ex->slot != NULL)
         endpoint_succeeded(ex->slot);
@@ -367,27 +407,6 @@ on_interim(struct exchange *ex, unsigned status, const struct fields *fields)
         fields_remove_hop_by_hop(&copy);
     counter_up(ex->worker->counters, responses_1xx);
     ex->down->ops->interim(ex, status, &copy);
-}
-
-enum step
-road_fail(struct exchange *ex, const struct failure *failure)
-{
-    ex->failure = *failure;
-    exchange_decide(ex, DECISION_FAILURE, NULL, "%s%s%s", end_reason_word(failure->reason),
-                    failure->detail != NULL ? ": " : "",
-                    failure->detail != NULL ? failure->detail : "");
-    exchange_answer(ex, failure->status, failure->reason, NULL);
-    return STEP_ANSWER;
-}
-
-/* An answer of our own takes the place of whatever was awaited. */
-static void
-answer_instead(struct exchange *ex, const struct failure *failure)
-{
-    drop_upstream(ex);
-    reach_stop(ex);
-    road_fail(ex, failure);
-    jump(ex, STEP_DELIVER);
 }
 
 static void
@@ -474,8 +493,6 @@ road_begin(struct exchange *ex)
 {
     ex->road = &ops;
     ex->step = ex->is_answered ? STEP_DELIVER : STEP_FIRST;
-    if (ex->is_answered)
-        pipeline_begin(ex);
     if (ex->listener->timeouts.exchange_ms > 0) {
         ex->deadline.on_due = on_deadline;
         timer_arm(ex->worker->loop, &ex->deadline, ex->listener->timeouts.exchange_ms);

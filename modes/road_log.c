@@ -104,6 +104,7 @@ fill(const struct exchange *ex, struct access_record *record)
     const struct phases *phases = &ex->phases;
     uint64_t now_ns = clock_monotonic_ns();
     uint64_t duration_ms = (now_ns - phases->start_ns) / 1000000;
+    struct traffic traffic = { 0 };
 
     record->wall_ms = clock_wall_ms() - duration_ms;
     record->id = ex->id;
@@ -113,11 +114,12 @@ fill(const struct exchange *ex, struct access_record *record)
     record->first_byte_us =
         phases->first_byte_ns == 0 ? -1 : micros(phases->first_byte_ns - phases->start_ns);
     if (ex->down != NULL)
-        ex->down->ops->count(ex, &record->body_in_bytes, &record->body_out_bytes);
-    record->body_in_bytes += ex->tunnel_bytes_up;
-    record->body_out_bytes += ex->tunnel_bytes_down;
-    record->total_in_bytes = record->body_in_bytes;
-    record->total_out_bytes = record->body_out_bytes;
+        ex->down->ops->count(ex, &traffic);
+    record->body_in_bytes = traffic.content_in + ex->tunnel_bytes_up;
+    record->body_out_bytes = traffic.content_out + ex->tunnel_bytes_down;
+    record->total_in_bytes = traffic.total_in + ex->tunnel_bytes_up;
+    record->total_out_bytes = traffic.total_out + ex->tunnel_bytes_down;
+    record->is_reused = traffic.is_reused;
     record->client = ex->client_ip;
     record->upstream_ip = ex->upstream_ip;
     record->status = ex->is_started ? ex->response.status : 0;
@@ -145,6 +147,7 @@ fill_text(const struct exchange *ex, struct access_record *record, const struct 
     record->endpoint = names->endpoint;
     record->end = end_reason_word(ex->end);
     record->cache = squid_word(ex);
+    record->hierarchy = ex->to.parent != NULL ? "FIRSTUP_PARENT" : NULL;
     record->request = &request->fields;
     record->response = &ex->response.fields;
 }
@@ -155,7 +158,7 @@ road_log(const struct exchange *ex)
     const struct access_log_conf *conf = ex->listener->access_log;
     struct access_record record = { 0 };
     struct log_names names;
-    char rule[256];
+    char rule[256], address[IP_TEXT_BYTES];
 
     if (conf == NULL || conf->log == NULL)
         return;
@@ -163,6 +166,8 @@ road_log(const struct exchange *ex)
         names = *ex->log_names;
     else
         find_names(ex, &names);
+    if (names.endpoint.bytes == 0 && ex->upstream_ip.family != 0)
+        names.endpoint = slice_make(address, ip_port_text(&ex->upstream_ip, address));
     fill(ex, &record);
     fill_text(ex, &record, &names);
     record.rule = deciding_rule(ex, rule, sizeof(rule));

@@ -27,15 +27,24 @@ method_matches(const struct route_conf *route, struct slice method)
 }
 
 static bool
+value_matches(const struct header_match *match, struct slice value)
+{
+    if (match->pattern != NULL)
+        return pattern_match(match->pattern, value, NULL) == PATTERN_HIT;
+    return match->value == NULL || slice_equal(value, slice_of(match->value));
+}
+
+/* One line of that name is enough. */
+static bool
 header_matches(const struct header_match *match, const struct fields *fields)
 {
-    const struct field *field = fields_find_name(fields, slice_of(match->name));
+    struct slice name = slice_of(match->name);
 
-    if (field == NULL)
-        return false;
-    if (match->pattern != NULL)
-        return pattern_match(match->pattern, field->value, NULL) == PATTERN_HIT;
-    return match->value == NULL || slice_equal(field->value, slice_of(match->value));
+    for (uint32_t i = 0; i < fields->count; i++)
+        if (slice_equal_nocase(fields->items[i].name, name) &&
+            value_matches(match, fields->items[i].value))
+            return true;
+    return false;
 }
 
 /* A prefix ends where a segment does: "/api" is no prefix of "/apiary". */
@@ -72,19 +81,6 @@ matches(const struct route_conf *route, const struct exchange *ex, struct slice 
 
 /* ---- answers of our own */
 
-/* What the client sent behind a prefix of the path: nothing is decoded when it
- * begins with the prefix as it stands, otherwise the normal form is taken. */
-static struct slice
-path_without(const struct exchange *ex, struct slice prefix)
-{
-    struct slice path = ex->request.path;
-
-    if (!slice_starts_with(path, prefix))
-        path = ex->normal_path;
-    path = slice_skip(path, prefix.bytes);
-    return path;
-}
-
 static struct slice
 with_query(struct exchange *ex, struct slice before, struct slice path)
 {
@@ -101,6 +97,17 @@ with_query(struct exchange *ex, struct slice before, struct slice path)
                         query.data != NULL ? "?" : "", SLICE_ARG(query));
 }
 
+/* The part of the path that the route left open. */
+static struct slice
+behind_match(struct exchange *ex, const struct route_conf *route)
+{
+    const char *prefix = route->path_prefix != NULL ? route->path_prefix : "";
+
+    if (route->path != NULL)
+        return slice_make("", 0);
+    return uri_path_behind(ex->request.path, strlen(prefix), &ex->arena);
+}
+
 static enum step
 redirect(struct exchange *ex, const struct route_conf *route)
 {
@@ -108,11 +115,13 @@ redirect(struct exchange *ex, const struct route_conf *route)
     struct slice to = slice_of(conf->to);
 
     if (!conf->is_exact) {
-        struct slice rest = route->path_prefix != NULL
-                                ? path_without(ex, slice_of(route->path_prefix))
-                            : route->path != NULL ? slice_make("", 0)
-                                                  : ex->request.path;
+        struct slice rest = behind_match(ex, route);
 
+        /* Browsers take it for a slash, and "//" for the name of another host. */
+        if (slice_find(rest, '\\') >= 0) {
+            exchange_answer(ex, 400, END_BAD_REQUEST, "The path of the URL has a backslash.");
+            return STEP_ANSWER;
+        }
         to = with_query(ex, to, rest);
     }
     exchange_answer_with(ex, (unsigned)conf->status, END_ANSWERED, NULL, slice_make(NULL, 0));
@@ -134,36 +143,43 @@ welcome(struct exchange *ex)
 
 /* ---- the route */
 
-static enum step
-take(struct exchange *ex, struct route_conf *route)
+static struct route_conf *
+find_route(const struct exchange *ex)
 {
-    ex->route = route;
-    if (route->redirect.to != NULL)
-        return redirect(ex, route);
-    if (route->welcome)
-        return welcome(ex);
-    if (route->group == NULL) {
-        exchange_answer(ex, 404, END_DENIED, "No route of this site leads there.");
-        return STEP_ANSWER;
-    }
-    ex->to = (struct destination){ .group = route->group };
-    return STEP_NEXT;
+    struct site_conf *site = ex->site;
+
+    for (size_t i = 0; i < site->routes.count; i++)
+        if (matches(site->routes.items[i], ex, ex->normal_path))
+            return site->routes.items[i];
+    return &site->all;
 }
 
 enum step
 site_route(struct exchange *ex)
 {
-    struct site_conf *site = ex->site;
-
     ex->normal_path = uri_normal_path(ex->request.path, &ex->arena);
     if (ex->normal_path.data == NULL) {
         exchange_answer(ex, 400, END_BAD_REQUEST, "The path of the URL is malformed.");
         return STEP_ANSWER;
     }
-    for (size_t i = 0; i < site->routes.count; i++)
-        if (matches(site->routes.items[i], ex, ex->normal_path))
-            return take(ex, site->routes.items[i]);
-    return take(ex, &site->all);
+    ex->route = find_route(ex);
+    ex->to = (struct destination){ .group = ex->route->group };
+    return STEP_NEXT;
+}
+
+enum step
+site_answer(struct exchange *ex)
+{
+    const struct route_conf *route = ex->route;
+
+    if (route == NULL || route->group != NULL)
+        return STEP_NEXT;
+    if (route->redirect.to != NULL)
+        return redirect(ex, route);
+    if (route->welcome)
+        return welcome(ex);
+    exchange_answer(ex, 404, END_DENIED, "No route of this site leads there.");
+    return STEP_ANSWER;
 }
 
 /* ---- what goes upstream */
@@ -178,18 +194,20 @@ site_origin_form(struct exchange *ex)
         return request->target;
     if (request->path.data >= request->target.data && request->path.data < end)
         return slice_make(request->path.data, (size_t)(end - request->path.data));
-    return with_query(ex, slice_make("", 0), request->path); /* a URL without path */
+    if (request->query.data == NULL) /* a URL without path: "/", or "*" of OPTIONS */
+        return request->path;
+    return with_query(ex, slice_make("", 0), request->path);
 }
 
 static struct slice
 rewritten(struct exchange *ex, const struct route_conf *route)
 {
-    struct slice path = ex->request.path;
-    struct slice before = slice_make("", 0);
+    struct slice strip = slice_of(route->strip_prefix);
+    struct slice before = slice_make("", 0), path;
 
-    if (route->strip_prefix != NULL &&
-        has_prefix(ex->normal_path, slice_of(route->strip_prefix)))
-        path = path_without(ex, slice_of(route->strip_prefix));
+    if (!has_prefix(ex->normal_path, strip))
+        strip.bytes = 0;
+    path = uri_path_behind(ex->request.path, strip.bytes, &ex->arena);
     if (route->add_prefix != NULL)
         before = slice_of(route->add_prefix);
     if (path.bytes == 0 && before.bytes == 0)
@@ -203,11 +221,11 @@ site_prepare(struct exchange *ex)
     const struct route_conf *route = ex->route;
     struct slice host = slice_of(route->host);
 
-    if (route->strip_prefix == NULL && route->add_prefix == NULL) {
+    if ((route->strip_prefix == NULL && route->add_prefix == NULL) ||
+        ex->request.form == TARGET_ASTERISK)
         ex->out.target = site_origin_form(ex);
-    } else {
+    else
         ex->out.target = rewritten(ex, route);
-    }
     if (slice_equal(host, SLICE("client")))
         ex->out.authority = ex->request.authority;
     else if (!slice_equal(host, SLICE("endpoint")))
@@ -219,42 +237,80 @@ site_prepare(struct exchange *ex)
 
 /* ---- forwarding */
 
+/* A unix socket is a proxy of this machine: its owner and mode say who. */
 static bool
 is_trusted(const struct exchange *ex, const struct ip *ip)
 {
     const struct prefix_set *trusted = ex->listener->trusted_proxies;
 
-    return trusted != NULL && prefix_set_has(trusted, ip);
+    return trusted != NULL && (ip->family == 0 || prefix_set_has(trusted, ip));
 }
 
-/* The last element of a comma-separated list, taken off it. */
+/* What follows the last separator, taken off the list with it. */
 static bool
-take_last(struct slice *list, struct slice *last)
+take_last(struct slice *list, char separator, struct slice *last)
 {
     size_t at = list->bytes;
 
     if (at == 0)
         return false;
-    while (at > 0 && list->data[at - 1] != ',')
+    while (at > 0 && list->data[at - 1] != separator)
         at--;
     *last = slice_trim(slice_skip(*list, at));
     list->bytes = at > 0 ? at - 1 : 0;
     return true;
 }
 
+/* An address as proxies write it: bare, in brackets, with a port, quoted. */
+static bool
+parse_node(struct slice node, struct ip *ip)
+{
+    ptrdiff_t end;
+
+    if (node.bytes >= 2 && node.data[0] == '"' && node.data[node.bytes - 1] == '"')
+        node = slice_make(node.data + 1, node.bytes - 2);
+    if (slice_starts_with(node, SLICE("["))) {
+        node = slice_skip(node, 1);
+        end = slice_find(node, ']');
+        if (end < 0)
+            return false;
+        node.bytes = (size_t)end;
+    } else {
+        end = slice_find(node, ':');
+        if (end >= 0 && slice_find(slice_skip(node, (size_t)end + 1), ':') < 0)
+            node.bytes = (size_t)end;
+    }
+    return ip_parse(node, ip);
+}
+
+/* The parameter "for" of an element of Forwarded (RFC 7239 section 4). */
+static struct slice
+forwarded_for(struct slice element)
+{
+    struct slice pair;
+
+    while (take_last(&element, ';', &pair))
+        if (pair.bytes > 4 && slice_equal_nocase(slice_make(pair.data, 4), SLICE("for=")))
+            return slice_skip(pair, 4);
+    return slice_make("", 0);
+}
+
 void
 site_find_client(struct exchange *ex)
 {
-    struct slice list, last;
+    enum field_id id = fields_has(&ex->request.fields, FIELD_X_FORWARDED_FOR)
+                           ? FIELD_X_FORWARDED_FOR
+                           : FIELD_FORWARDED;
+    struct slice list, node;
     struct ip ip;
 
-    if (ex->listener->trusted_proxies == NULL || !is_trusted(ex, &ex->client_ip) ||
-        !fields_has(&ex->request.fields, FIELD_X_FORWARDED_FOR))
+    if (!is_trusted(ex, &ex->client_ip) || !fields_has(&ex->request.fields, id))
         return;
-    list = fields_joined(&ex->request.fields, FIELD_X_FORWARDED_FOR, &ex->arena);
-    while (is_trusted(ex, &ex->client_ip) && take_last(&list, &last)) {
-        if (!ip_parse(last, &ip))
+    list = fields_joined(&ex->request.fields, id, &ex->arena);
+    while (is_trusted(ex, &ex->client_ip) && take_last(&list, ',', &node)) {
+        if (!parse_node(id == FIELD_FORWARDED ? forwarded_for(node) : node, &ip))
             return; /* who wrote this is known; of whom is not */
+        ip.port = 0;
         ex->client_ip = ip;
     }
 }
@@ -266,42 +322,45 @@ static const enum field_id claims[] = {
     FIELD_X_CLUSTER_CLIENT_IP, FIELD_CLIENT_CERT, FIELD_CLIENT_CERT_CHAIN,
 };
 
-/* A token, or a quoted string: RFC 7239 section 4. */
-static struct slice
-forwarded_node(struct exchange *ex, const char *text)
+/* Puts an element behind what a trusted proxy said. */
+static void
+append(struct exchange *ex, enum field_id id, struct slice element)
 {
-    bool is_v6 = ex->down->client->peer.family == 6;
+    struct fields *fields = &ex->request.fields;
+    struct slice old;
 
-    return is_v6 ? arena_printf(&ex->arena, "\"[%s]\"", text) : arena_printf(&ex->arena, "%s", text);
+    if (likely(!fields_has(fields, id))) {
+        fields_add(fields, &ex->arena, id, element);
+        return;
+    }
+    old = fields_joined(fields, id, &ex->arena);
+    if (old.bytes > 0)
+        element = arena_printf(&ex->arena, "%.*s, %.*s", SLICE_ARG(old), SLICE_ARG(element));
+    fields_set(fields, &ex->arena, id, element);
+}
+
+/* RFC 7239 section 4: what is no token has to be quoted. */
+static void
+add_standard(struct exchange *ex, const struct ip *peer, const char *text, const char *scheme)
+{
+    struct slice host = ex->request.authority;
+    bool is_v6 = peer->family == 6, has_host = host.bytes > 0;
+
+    append(ex, FIELD_FORWARDED,
+           arena_printf(&ex->arena, "for=%s%s%s%s%.*s%s;proto=%s", is_v6 ? "\"[" : "",
+                        peer->family != 0 ? text : "unknown", is_v6 ? "]\"" : "",
+                        has_host ? ";host=\"" : "", SLICE_ARG(host), has_host ? "\"" : "",
+                        scheme));
 }
 
 static void
-add_standard(struct exchange *ex, const char *peer, const char *scheme)
-{
-    struct slice old = fields_joined(&ex->request.fields, FIELD_FORWARDED, &ex->arena);
-    struct slice node = forwarded_node(ex, peer);
-
-    fields_set(&ex->request.fields, &ex->arena, FIELD_FORWARDED,
-               arena_printf(&ex->arena, "%.*s%sfor=%.*s;host=\"%.*s\";proto=%s", SLICE_ARG(old),
-                            old.bytes > 0 ? ", " : "", SLICE_ARG(node),
-                            SLICE_ARG(ex->request.authority), scheme));
-}
-
-static void
-add_x(struct exchange *ex, const char *peer, size_t peer_bytes, const char *scheme)
+add_x(struct exchange *ex, const struct ip *peer, struct slice text, const char *scheme)
 {
     struct fields *fields = &ex->request.fields;
     struct arena *arena = &ex->arena;
 
-    if (fields_has(fields, FIELD_X_FORWARDED_FOR)) {
-        struct slice old = fields_joined(fields, FIELD_X_FORWARDED_FOR, arena);
-
-        fields_set(fields, arena, FIELD_X_FORWARDED_FOR,
-                   arena_printf(arena, "%.*s, %s", SLICE_ARG(old), peer));
-    } else {
-        fields_add(fields, arena, FIELD_X_FORWARDED_FOR,
-                   arena_copy(arena, slice_make(peer, peer_bytes)));
-    }
+    if (peer->family != 0) /* a unix socket has no address to add */
+        append(ex, FIELD_X_FORWARDED_FOR, arena_copy(arena, text));
     /* A trusted proxy before us knows better what the client asked for. */
     if (!fields_has(fields, FIELD_X_FORWARDED_PROTO))
         fields_add(fields, arena, FIELD_X_FORWARDED_PROTO, slice_of(scheme));
@@ -314,18 +373,20 @@ site_add_forwarding(struct exchange *ex, enum forwarding forwarding)
 {
     const struct client *client = ex->down->client;
     const char *scheme = client->is_tls ? "https" : "http";
-    char peer[IP_TEXT_BYTES];
-    size_t bytes = 0;
+    struct ip peer = client->peer;
+    char text[IP_TEXT_BYTES];
+    size_t bytes;
 
-    if (!is_trusted(ex, &client->peer))
+    if (!is_trusted(ex, &peer))
         for (size_t i = 0; i < ARRAY_COUNT(claims); i++)
             if (fields_has(&ex->request.fields, claims[i]))
                 fields_remove(&ex->request.fields, claims[i]);
     if (forwarding == FORWARDING_OFF)
         return;
-    bytes = ip_text(&client->peer, peer);
+    peer.scope = 0; /* means something on this machine only */
+    bytes = ip_text(&peer, text);
     if (forwarding != FORWARDING_STANDARD)
-        add_x(ex, peer, bytes, scheme);
+        add_x(ex, &peer, slice_make(text, bytes), scheme);
     if (forwarding != FORWARDING_X)
-        add_standard(ex, peer, scheme);
+        add_standard(ex, &peer, text, scheme);
 }

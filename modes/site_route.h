@@ -10,9 +10,12 @@
 #include "modes/mode.h"
 #include "server/http/exchange.h"
 
-/* Chooses the route of ex->site: sets ex->route and ex->to, or answers itself
- * (a redirect, the welcome page). */
+/* Chooses the route of ex->site: sets ex->route and ex->to. */
 enum step site_route(struct exchange *ex);
+
+/* Answers for routes that lead to no group: a redirect, the welcome page, 404.
+ * Comes after the request's filters, which stand in front of these too. */
+enum step site_answer(struct exchange *ex);
 
 /* Sets ex->out as the route says. */
 enum step site_prepare(struct exchange *ex);

@@ -37,7 +37,7 @@ enum channel_kind {
     CHANNEL_GO,         /* all is there: serve it */
     CHANNEL_RELOADED,   /* number: the ticket of RELOAD; it went well */
     CHANNEL_REFUSED,    /* number: the ticket; text: why not */
-    CHANNEL_STOP,       /* number 0: finish what runs; 1: at once. From the worker process: asked for */
+    CHANNEL_STOP,       /* number 0: finish what runs; 1: at once. Both ways: asked for, and done */
     /* From the worker process. */
     CHANNEL_READY,      /* every thread serves this generation and no older one accepts */
     CHANNEL_FAILED,     /* this generation cannot be served, text: why; the last one goes on */

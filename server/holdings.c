@@ -10,7 +10,7 @@
 #include "server/channel.h"
 #include "server/config/reader.h"
 #include "server/files.h"
-#include "server/process.h"
+#include "server/limits.h"
 #include "server/schema.h"
 #include "server/sd_notify.h"
 
@@ -121,7 +121,7 @@ static int
 prepare_listeners(struct holdings *holdings, const struct conf *conf, bool are_new,
                   uint64_t generation, struct err *err)
 {
-    unsigned workers = process_workers(conf);
+    unsigned workers = limit_workers(conf);
     char key[SOCKETS_KEY_BYTES];
 
     for (size_t i = 0; i < conf->listeners.count; i++) {

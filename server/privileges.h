@@ -25,7 +25,4 @@ int identity_find(struct identity *identity, const char *user, const char *group
  * ones. In a child, before exec. 0 or -1. */
 int identity_assume(const struct identity *identity, struct err *err) MUST_USE;
 
-/* Raises the limit of descriptors as far as it goes. */
-void descriptors_raise(void);
-
 #endif

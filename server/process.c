@@ -16,12 +16,16 @@
 
 #include "modes/mode.h"
 #include "server/admin/control.h"
+#include "server/admin/inquiry.h"
 #include "server/admin/metrics.h"
 #include "server/admin/status.h"
 #include "server/base/clock.h"
 #include "server/base/log.h"
 #include "server/channel.h"
+#include "server/crew.h"
 #include "server/files.h"
+#include "server/limits.h"
+#include "server/listen_plan.h"
 #include "server/log/log_thread.h"
 #include "server/net/sockets.h"
 #include "server/schema.h"
@@ -30,49 +34,23 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <malloc.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define DESCRIPTORS_KEPT 256 /* for logs, DNS, listening sockets, pipes at rest */
 #define KILL_MS 2000         /* from closing everything to giving up */
-#define REPORT_MS 500        /* how long status waits for a busy thread */
-#define REPORTS_MAX 32
-#define PIPES_MIN 16
-#define PIPES_MAX 1024
+#define STOP_TICKETS_MAX 32
 #define CONFIG_BYTES_MAX (256u << 20)
 
 enum stage { RECEIVING, PUBLISHING, SERVING, DRAINING };
 
-enum slot_state {
-    SLOT_EMPTY,
-    SLOT_SERVING,
-    SLOT_RETIRING,
-    SLOT_ENDING, /* was asked to end, and is still to answer */
-};
-
-struct slot {
-    struct worker_thread *thread;
-    enum slot_state state;
-};
-
-/* A command that waits for the threads' numbers. */
-struct question {
-    uint64_t ticket;
-    void (*render)(FILE *out, const struct status_facts *facts);
-};
-
 struct process {
     struct loop *loop;
     struct watch channel;
-    struct worker_setting setting;
-    struct slot slots[WORKERS_MAX];
-    unsigned slot_count; /* slots ever used */
+    struct crew crew;
     enum stage stage;
 
     /* What is being received, and what is served. */
@@ -87,59 +65,25 @@ struct process {
     struct snapshot *snapshot;
     uint64_t generation; /* as the supervisor counts, who may outlive us */
     struct listen_plan *plan, *old_plan;
-    unsigned unfollowed;
     uint64_t start_ms, serving_ms;
     uint64_t descriptors, max_connections;
     char log_to[SINK_IDENTITY_BYTES];
 
     struct control *control;
-    struct question questions[REPORTS_MAX];
-    unsigned question_count, unreported;
-    struct timer report_limit;
+    struct inquiry inquiry;
 
-    bool is_stop_wanted, is_stop_at_once, is_over;
+    bool is_stop_wanted, is_stop_at_once;
     struct timer stop_limit;
-    uint64_t stop_tickets[REPORTS_MAX];
+    uint64_t stop_tickets[STOP_TICKETS_MAX];
     unsigned stop_ticket_count;
 };
 
 static struct process process;
-static struct counter_slot counter_slots[WORKERS_MAX];
-
-/* ---- sizes */
-
-unsigned
-process_workers(const struct conf *conf)
-{
-    cpu_set_t cpus;
-    int count = 1;
-
-    if (conf->workers > 0)
-        return (unsigned)conf->workers;
-    if (sched_getaffinity(0, sizeof(cpus), &cpus) == 0)
-        count = CPU_COUNT(&cpus);
-    return count < WORKERS_MAX ? (unsigned)count : WORKERS_MAX;
-}
-
-uint64_t
-process_connections(uint64_t descriptors)
-{
-    return descriptors > 2 * DESCRIPTORS_KEPT ? (descriptors - DESCRIPTORS_KEPT) / 2
-                                              : descriptors / 4;
-}
-
-static uint64_t
-descriptor_limit(void)
-{
-    struct rlimit limit;
-
-    return getrlimit(RLIMIT_NOFILE, &limit) == 0 ? limit.rlim_cur : 1024;
-}
 
 static void
 set_connection_limit(struct process *p, const struct conf *conf)
 {
-    uint64_t can = process_connections(p->descriptors);
+    uint64_t can = limit_connections(p->descriptors);
     uint64_t wanted = (uint64_t)conf->max_connections;
     uint64_t before = p->max_connections;
 
@@ -150,14 +94,6 @@ set_connection_limit(struct process *p, const struct conf *conf)
                  wanted, p->descriptors, can);
 }
 
-static unsigned
-pipes_each(uint64_t descriptors, unsigned workers)
-{
-    uint64_t each = descriptors / 16 / workers;
-
-    return each < PIPES_MIN ? PIPES_MIN : each > PIPES_MAX ? PIPES_MAX : (unsigned)each;
-}
-
 /* ---- to the supervisor */
 
 static void
@@ -165,143 +101,6 @@ tell(struct process *p, enum channel_kind kind, uint64_t number, const char *tex
 {
     if (channel_send(p->channel.fd, kind, number, text, NULL, 0) < 0)
         log_error("worker process: cannot write to its supervisor: %s", strerrordesc_np(errno));
-}
-
-/* ---- a plan: who listens where */
-
-static size_t
-count_addresses(const struct conf *conf)
-{
-    size_t count = 0;
-
-    for (size_t i = 0; i < conf->listeners.count; i++)
-        count += ((struct listener_conf *)conf->listeners.items[i])->listen.count;
-    return count;
-}
-
-static struct listen_plan *
-new_plan(size_t items, unsigned peers)
-{
-    struct listen_plan *plan = calloc(1, sizeof(*plan));
-
-    if (plan == NULL)
-        return NULL;
-    plan->items = calloc(items + 1, sizeof(*plan->items));
-    plan->peers = calloc(peers + 1, sizeof(*plan->peers));
-    if (plan->items != NULL && plan->peers != NULL)
-        return plan;
-    free(plan->items);
-    free(plan->peers);
-    free(plan);
-    return NULL;
-}
-
-static void
-free_plan(struct listen_plan *plan)
-{
-    if (plan == NULL)
-        return;
-    free(plan->items);
-    free(plan->peers);
-    free(plan);
-}
-
-static int
-add_listener(struct process *p, struct listen_plan *plan, struct listener_conf *conf,
-             struct err *err)
-{
-    char key[SOCKETS_KEY_BYTES];
-
-    for (size_t i = 0; i < conf->listen.count; i++) {
-        struct sockets *sockets = sockets_find(&p->sockets, sockets_key(key, conf, i));
-
-        if (sockets == NULL || sockets->count == 0)
-            return err_set(err, "listener \"%s\": no socket came for %s", conf->name, key);
-        plan->items[plan->count++] = (struct listen_item){ .sockets = sockets, .conf = conf };
-    }
-    return 0;
-}
-
-static struct listen_plan *
-make_plan(struct process *p, struct snapshot *snapshot, unsigned workers, struct err *err)
-{
-    const struct config_list *listeners = &snapshot->conf.listeners;
-    struct listen_plan *plan = new_plan(count_addresses(&snapshot->conf), workers);
-
-    if (plan == NULL) {
-        err_set(err, "out of memory");
-        return NULL;
-    }
-    plan->max_connections = p->max_connections;
-    plan->peer_count = workers;
-    for (unsigned i = 0; i < workers; i++)
-        plan->peers[i] = worker_thread_peer(p->slots[i].thread);
-    for (size_t i = 0; i < listeners->count; i++) {
-        if (add_listener(p, plan, listeners->items[i], err) < 0) {
-            free_plan(plan);
-            return NULL;
-        }
-    }
-    return plan;
-}
-
-/* ---- threads */
-
-static int
-start_threads(struct process *p, const struct conf *conf, unsigned count, struct err *err)
-{
-    for (unsigned i = 0; i < count; i++) {
-        struct slot *slot = &p->slots[i];
-
-        if (slot->state != SLOT_EMPTY)
-            continue;
-        slot->thread = worker_thread_start(i, &p->setting, &counter_slots[i].counters,
-                                           &conf->resolver, err);
-        if (slot->thread == NULL)
-            return -1;
-        slot->state = SLOT_RETIRING; /* until it is given something to do */
-        if (p->slot_count <= i)
-            p->slot_count = i + 1;
-    }
-    return 0;
-}
-
-static struct slot *
-slot_of(struct worker_thread *thread)
-{
-    return &process.slots[thread->worker.id];
-}
-
-/* Gives every thread the snapshot and the plan; those from workers on have to go. */
-static void
-publish(struct process *p, struct snapshot *snapshot, struct listen_plan *plan, unsigned workers)
-{
-    p->old_plan = p->plan;
-    p->plan = plan;
-    if (p->stage != DRAINING)
-        p->stage = PUBLISHING;
-    for (unsigned i = 0; i < p->slot_count; i++) {
-        struct slot *slot = &p->slots[i];
-        enum worker_duty duty = i < workers ? WORKER_SERVE : WORKER_RETIRE;
-
-        if (slot->state == SLOT_EMPTY)
-            continue;
-        must(slot->state != SLOT_ENDING);
-        slot->state = duty == WORKER_SERVE ? SLOT_SERVING : SLOT_RETIRING;
-        if (p->stage == DRAINING)
-            duty = WORKER_DRAIN;
-        worker_thread_publish(slot->thread, snapshot, plan, duty);
-        p->unfollowed++;
-    }
-}
-
-static bool
-is_ending(const struct process *p)
-{
-    for (unsigned i = 0; i < p->slot_count; i++)
-        if (p->slots[i].state == SLOT_ENDING)
-            return true;
-    return false;
 }
 
 /* ---- a new generation */
@@ -346,27 +145,46 @@ set_error_log(struct process *p, const struct conf *conf, struct err *err)
 static struct snapshot *
 prepare(struct process *p, struct err *err)
 {
-    struct snapshot *snapshot = snapshot_new(&p->source, err);
+    struct snapshot *snapshot;
     const struct conf *conf;
     unsigned workers;
 
+    if (!p->has_source) {
+        err_set(err, "no configuration came");
+        return NULL;
+    }
+    snapshot = snapshot_new(&p->source, err);
     config_source_fini(&p->source);
     p->has_source = false;
     if (snapshot == NULL)
         return NULL;
     conf = &snapshot->conf;
-    workers = process_workers(conf);
-    p->setting.pipes_max = pipes_each(p->descriptors, workers);
+    workers = limit_workers(conf);
     if (!log_thread_is_running() && log_thread_start(conf->log.ring_bytes, err) < 0)
         goto fail;
-    if (snapshot_adopt(snapshot, err) < 0 || start_threads(p, conf, workers, err) < 0 ||
-        set_error_log(p, conf, err) < 0 || files_want(&p->files, conf, p->incoming, err) < 0)
+    if (snapshot_adopt(snapshot, err) < 0 ||
+        files_want(&p->files, conf, p->incoming, err) < 0 ||
+        crew_start(&p->crew, workers, &conf->resolver, limit_pipes(p->descriptors, workers),
+                   err) < 0 ||
+        set_error_log(p, conf, err) < 0)
         goto fail;
     return snapshot;
 
 fail:
     snapshot_unref(snapshot);
     return NULL;
+}
+
+/* Gives all threads a plan, which takes the place of the last one. */
+static void
+publish(struct process *p, struct listen_plan *plan, unsigned workers)
+{
+    plan->max_connections = p->max_connections;
+    p->old_plan = p->plan;
+    p->plan = plan;
+    if (p->stage != DRAINING)
+        p->stage = PUBLISHING;
+    crew_publish(&p->crew, p->snapshot, plan, workers, p->stage == DRAINING);
 }
 
 /* The last generation serves on. Sockets that came for the refused one may have
@@ -382,7 +200,7 @@ refuse(struct process *p, const struct err *err)
         log_flush();
         _exit(1);
     }
-    plan = make_plan(p, p->snapshot, p->plan->peer_count, NULL);
+    plan = listen_plan_new(&p->snapshot->conf, &p->sockets, &p->crew, p->plan->peer_count, NULL);
     if (plan == NULL) {
         tell(p, CHANNEL_FAILED, p->incoming, err->text);
         p->stage = SERVING;
@@ -390,7 +208,7 @@ refuse(struct process *p, const struct err *err)
     }
     p->is_refused = true;
     p->refusal = *err;
-    publish(p, p->snapshot, plan, plan->peer_count);
+    publish(p, plan, plan->peer_count);
 }
 
 static void
@@ -399,22 +217,20 @@ go(struct process *p)
     struct err err;
     struct snapshot *snapshot = prepare(p, &err);
     struct listen_plan *plan = NULL;
-    unsigned workers;
 
-    if (snapshot != NULL) {
-        workers = process_workers(&snapshot->conf);
-        set_connection_limit(p, &snapshot->conf);
-        plan = make_plan(p, snapshot, workers, &err);
-    }
+    if (snapshot != NULL)
+        plan = listen_plan_new(&snapshot->conf, &p->sockets, &p->crew,
+                               limit_workers(&snapshot->conf), &err);
     if (plan == NULL) {
         snapshot_unref(snapshot);
         refuse(p, &err);
         return;
     }
+    set_connection_limit(p, &snapshot->conf);
     snapshot_unref(p->snapshot);
     p->snapshot = snapshot;
     p->generation = p->incoming;
-    publish(p, snapshot, plan, workers);
+    publish(p, plan, plan->peer_count);
 }
 
 /* A line for each address that is new. */
@@ -436,6 +252,7 @@ tell_addresses(const struct listen_plan *plan)
 }
 
 static void begin_drain(struct process *p);
+static void kill_all(struct process *p);
 
 static void
 say_ready(struct process *p)
@@ -443,17 +260,19 @@ say_ready(struct process *p)
     files_drop(&p->files, p->generation);
     p->serving_ms = clock_monotonic_ms();
     tell_addresses(p->plan);
-    log_info("ready: bascule %s, generation %" PRIu64 ", %u workers", PACKAGE_VERSION, p->generation,
-             p->plan->peer_count);
+    log_info("ready: bascule %s, generation %" PRIu64 ", %u workers", PACKAGE_VERSION,
+             p->generation, p->plan->peer_count);
     malloc_trim(0); /* reading a large configuration leaves large holes */
     tell(p, CHANNEL_READY, p->generation, NULL);
 }
 
 /* Every thread follows the newest plan: what only the old one had may go. */
 static void
-on_all_followed(struct process *p)
+on_all_followed(struct crew *crew)
 {
-    free_plan(p->old_plan);
+    struct process *p = container_of(crew, struct process, crew);
+
+    listen_plan_free(p->old_plan);
     p->old_plan = NULL;
     drop_sockets(p, p->plan);
     if (p->stage == DRAINING)
@@ -464,17 +283,8 @@ on_all_followed(struct process *p)
     else
         say_ready(p);
     p->is_refused = false;
-    if (p->is_stop_wanted && !is_ending(p))
+    if (p->is_stop_wanted)
         begin_drain(p);
-}
-
-static void
-on_followed(struct worker_thread *thread)
-{
-    (void)thread;
-    must(process.unfollowed > 0);
-    if (--process.unfollowed == 0)
-        on_all_followed(&process);
 }
 
 /* ---- what the supervisor sends */
@@ -578,20 +388,15 @@ on_control_socket(struct process *p, struct channel_message *message)
 }
 
 static void
-on_go(struct process *p, struct channel_message *message)
+on_go(struct process *p, const struct channel_message *message)
 {
-    struct err err;
-
     if (p->is_stop_wanted)
         return;
-    if (!p->has_source || message->number != p->incoming) {
-        err_set(&err, "no configuration came with generation %" PRIu64, message->number);
-        refuse(p, &err);
-    } else if (is_ending(p)) {
+    must(message->number == p->incoming);
+    if (crew_is_ending(&p->crew))
         p->is_go_waiting = true;
-    } else {
+    else
         go(p);
-    }
 }
 
 static void
@@ -608,8 +413,6 @@ on_reload_answer(struct process *p, const struct channel_message *message)
     control_answer(p->control, message->number, is_ok, bytes < 0 ? NULL : text, (size_t)bytes);
 }
 
-static void on_stop_limit(struct timer *timer);
-
 static void
 on_stop(struct process *p, bool at_once)
 {
@@ -617,10 +420,10 @@ on_stop(struct process *p, bool at_once)
 
     p->is_stop_wanted = true;
     p->is_stop_at_once |= at_once;
-    if (is_first && p->unfollowed == 0 && !is_ending(p))
+    if (is_first)
         begin_drain(p);
-    else if (at_once && p->stage == DRAINING && p->stop_limit.on_due == on_stop_limit)
-        on_stop_limit(&p->stop_limit);
+    else if (at_once && p->stage == DRAINING && !p->crew.is_killed)
+        kill_all(p);
 }
 
 static void
@@ -686,8 +489,19 @@ on_channel(struct watch *watch, uint32_t events)
 /* ---- what commands ask */
 
 static void
-gather_facts(struct process *p, struct worker_facts *workers, struct status_facts *facts)
+ask_threads(void *arg)
 {
+    struct process *p = arg;
+
+    crew_report(&p->crew);
+}
+
+static void
+gather_facts(void *arg, struct status_facts *facts)
+{
+    static struct worker_facts workers[WORKERS_MAX];
+    struct process *p = arg;
+
     *facts = (struct status_facts){
         .snapshot = p->snapshot,
         .generation = p->generation,
@@ -696,100 +510,50 @@ gather_facts(struct process *p, struct worker_facts *workers, struct status_fact
         .serving_ms = p->serving_ms,
         .max_connections = p->max_connections,
         .sockets = &p->sockets,
+        .worker_count = crew_facts(&p->crew, workers),
         .workers = workers,
-        .slots = counter_slots,
-        .slot_count = p->slot_count,
+        .slots = crew_counters(),
+        .slot_count = p->crew.count,
     };
-    for (unsigned i = 0; i < p->slot_count; i++) {
-        const struct slot *slot = &p->slots[i];
-
-        if (slot->state == SLOT_EMPTY)
-            continue;
-        workers[facts->worker_count++] = (struct worker_facts){
-            .id = i,
-            .is_retiring = slot->state != SLOT_SERVING || p->stage == DRAINING,
-            .has_answered = !slot->thread->is_reporting,
-            .counters = &counter_slots[i].counters,
-            /* Not while its thread may be writing it. */
-            .report = slot->thread->is_reporting ? (struct worker_report){ 0 }
-                                                 : slot->thread->numbers,
-        };
-    }
 }
 
 static void
-answer(struct process *p, const struct question *question)
+give_answer(void *arg, uint64_t ticket, char *text, size_t bytes)
 {
-    static struct worker_facts workers[WORKERS_MAX];
-    struct status_facts facts;
-    char *text = NULL;
-    size_t bytes = 0;
-    FILE *out = open_memstream(&text, &bytes);
+    struct process *p = arg;
 
-    if (out == NULL)
-        return;
-    gather_facts(p, workers, &facts);
-    question->render(out, &facts);
-    fclose(out);
-    control_answer(p->control, question->ticket, true, text, bytes);
+    control_answer(p->control, ticket, true, text, bytes);
+}
+
+static const struct inquiry_ops inquiry_ops = {
+    .ask_threads = ask_threads,
+    .gather = gather_facts,
+    .answer = give_answer,
+};
+
+static void
+on_all_reported(struct crew *crew)
+{
+    inquiry_answer(&container_of(crew, struct process, crew)->inquiry);
 }
 
 static void
-answer_all(struct process *p)
+turn_down(struct process *p, uint64_t ticket, const char *why)
 {
-    timer_disarm(&p->report_limit);
-    p->unreported = 0;
-    for (unsigned i = 0; i < p->question_count; i++)
-        answer(p, &p->questions[i]);
-    p->question_count = 0;
+    control_answer(p->control, ticket, false, strdup(why), strlen(why));
 }
 
 static void
-on_report_limit(struct timer *timer)
+inquire(struct process *p, uint64_t ticket, render_fn *render)
 {
-    answer_all(container_of(timer, struct process, report_limit));
-}
-
-static void
-on_reported(struct worker_thread *thread)
-{
-    (void)thread;
-    if (process.unreported > 0 && --process.unreported == 0)
-        answer_all(&process);
-}
-
-/* Asks all threads for their numbers; the last one's makes the answer. */
-static void
-ask_threads(struct process *p, uint64_t ticket,
-            void (*render)(FILE *, const struct status_facts *))
-{
-    bool is_asking = p->question_count > 0;
-
-    if (p->question_count == REPORTS_MAX || p->snapshot == NULL) {
-        control_answer(p->control, ticket, false, strdup("busy, ask again\n"), 16);
-        return;
-    }
-    p->questions[p->question_count++] = (struct question){ ticket, render };
-    if (is_asking)
-        return;
-    for (unsigned i = 0; i < p->slot_count; i++) {
-        if (p->slots[i].state != SLOT_SERVING && p->slots[i].state != SLOT_RETIRING)
-            continue;
-        if (p->slots[i].thread->is_reporting)
-            continue; /* still busy since the last time */
-        worker_thread_report(p->slots[i].thread);
-        p->unreported++;
-    }
-    if (p->unreported == 0)
-        answer_all(p);
-    else
-        timer_arm(p->loop, &p->report_limit, REPORT_MS);
+    if (p->snapshot == NULL || !inquiry_ask(&p->inquiry, ticket, render))
+        turn_down(p, ticket, "busy: ask again\n");
 }
 
 static void
 on_stop_request(struct process *p, uint64_t ticket)
 {
-    if (p->stop_ticket_count < REPORTS_MAX)
+    if (p->stop_ticket_count < STOP_TICKETS_MAX)
         p->stop_tickets[p->stop_ticket_count++] = ticket;
     tell(p, CHANNEL_STOP, 0, NULL);
 }
@@ -797,34 +561,23 @@ on_stop_request(struct process *p, uint64_t ticket)
 static void
 on_request(void *arg, uint64_t ticket, struct slice request)
 {
-    static const char unknown[] = "unknown request\n";
     struct process *p = arg;
 
     if (slice_equal(request, SLICE("status")))
-        ask_threads(p, ticket, status_text);
+        inquire(p, ticket, status_text);
     else if (slice_equal(request, SLICE("status json")))
-        ask_threads(p, ticket, status_json);
+        inquire(p, ticket, status_json);
     else if (slice_equal(request, SLICE("metrics")))
-        ask_threads(p, ticket, metrics_text);
+        inquire(p, ticket, metrics_text);
     else if (slice_equal(request, SLICE("reload")))
         tell(p, CHANNEL_RELOAD, ticket, NULL);
     else if (slice_equal(request, SLICE("stop")))
         on_stop_request(p, ticket);
     else
-        control_answer(p->control, ticket, false, strdup(unknown), strlen(unknown));
+        turn_down(p, ticket, "unknown request\n");
 }
 
 /* ---- the end */
-
-static void
-check_over(struct process *p)
-{
-    for (unsigned i = 0; i < p->slot_count; i++)
-        if (p->slots[i].state != SLOT_EMPTY)
-            return;
-    p->is_over = true;
-    loop_stop(p->loop);
-}
 
 /* Threads that still run when everything was closed are stuck: leave them. */
 static void
@@ -837,84 +590,63 @@ on_kill_limit(struct timer *timer)
 }
 
 static void
-on_stop_limit(struct timer *timer)
+kill_all(struct process *p)
 {
-    struct process *p = container_of(timer, struct process, stop_limit);
-
-    for (unsigned i = 0; i < p->slot_count; i++)
-        if (p->slots[i].state == SLOT_SERVING || p->slots[i].state == SLOT_RETIRING)
-            worker_thread_kill(p->slots[i].thread);
-    timer->on_due = on_kill_limit;
-    timer_arm(p->loop, timer, KILL_MS);
+    crew_kill(&p->crew);
+    p->stop_limit.on_due = on_kill_limit;
+    timer_arm(p->loop, &p->stop_limit, KILL_MS);
 }
 
-/* Accepts what is queued, closes the listening sockets, waits for the rest. */
+static void
+on_stop_limit(struct timer *timer)
+{
+    kill_all(container_of(timer, struct process, stop_limit));
+}
+
+/* Accepts what is queued, closes the listening sockets, waits for the rest. What
+ * cannot have it now calls again when it is done. */
 static void
 begin_drain(struct process *p)
 {
-    struct listen_plan *plan = p->plan != NULL ? new_plan(0, 0) : NULL;
+    struct listen_plan *plan;
 
+    if (crew_is_following(&p->crew) || crew_is_ending(&p->crew))
+        return;
+    plan = p->plan != NULL ? listen_plan_new_empty() : NULL;
     if (plan == NULL) { /* nothing is served yet */
-        check_over(p);
+        loop_stop(p->loop);
         return;
     }
     log_info("stopping");
     p->stage = DRAINING;
-    plan->max_connections = p->max_connections;
-    publish(p, p->snapshot, plan, 0);
+    publish(p, plan, 0);
     if (p->is_stop_at_once || p->snapshot->conf.stop_ms == 0)
-        on_stop_limit(&p->stop_limit);
+        kill_all(p);
     else
         timer_arm(p->loop, &p->stop_limit, p->snapshot->conf.stop_ms);
 }
 
+/* Goes on with what had to wait for threads that were about to end. */
 static void
-on_idle(struct worker_thread *thread)
+on_thread_gone(struct crew *crew)
 {
-    struct slot *slot = slot_of(thread);
+    struct process *p = container_of(crew, struct process, crew);
 
-    if (slot->state != SLOT_RETIRING)
-        return; /* it was called back meanwhile */
-    slot->state = SLOT_ENDING;
-    worker_thread_end(thread);
-}
-
-/* What had to wait for threads that were about to end. */
-static void
-on_none_ending(struct process *p)
-{
-    if (p->is_stop_wanted && p->unfollowed == 0) {
+    if (p->stage == DRAINING) {
+        if (crew_is_empty(crew))
+            loop_stop(p->loop);
+    } else if (p->is_stop_wanted) {
         begin_drain(p);
-    } else if (p->is_go_waiting) {
+    } else if (p->is_go_waiting && !crew_is_ending(crew)) {
         p->is_go_waiting = false;
         go(p);
     }
 }
 
-static void
-on_end(struct worker_thread *thread, bool is_over)
-{
-    struct process *p = &process;
-    struct slot *slot = slot_of(thread);
-
-    slot->state = is_over ? SLOT_EMPTY : SLOT_RETIRING;
-    if (is_over) {
-        worker_thread_free(thread);
-        slot->thread = NULL;
-    } else if (p->stop_limit.on_due == on_kill_limit) {
-        worker_thread_kill(thread);
-    }
-    if (p->stage == DRAINING)
-        check_over(p);
-    else if (!is_ending(p))
-        on_none_ending(p);
-}
-
-static const struct worker_answers answers = {
-    .on_followed = on_followed,
-    .on_idle = on_idle,
-    .on_end = on_end,
-    .on_reported = on_reported,
+static const struct crew_events crew_events = {
+    .on_all_followed = on_all_followed,
+    .on_thread_gone = on_thread_gone,
+    .on_all_reported = on_all_reported,
 };
 
 /* ---- the process */
@@ -937,14 +669,14 @@ init(struct process *p, const struct worker_hooks *hooks, struct err *err)
     prctl(PR_SET_NAME, "bascule");
     list_init(&p->sockets);
     list_init(&p->files);
-    timer_init(&p->report_limit, on_report_limit);
     timer_init(&p->stop_limit, on_stop_limit);
     p->start_ms = clock_monotonic_ms();
-    p->descriptors = descriptor_limit();
+    p->descriptors = limit_descriptors();
     p->loop = loop_new(err);
     if (p->loop == NULL)
         return -1;
-    p->setting = (struct worker_setting){ .home = p->loop, .hooks = hooks, .answers = &answers };
+    crew_init(&p->crew, p->loop, hooks, &crew_events);
+    inquiry_init(&p->inquiry, p->loop, &inquiry_ops, p);
     p->channel = (struct watch){ .fd = CHANNEL_FD, .on_event = on_channel };
     if (loop_watch(p->loop, &p->channel, EPOLLIN) < 0)
         return err_errno(err, "the worker process is started by bascule run, not by hand");
@@ -959,11 +691,11 @@ fini(struct process *p)
     control_free(p->control);
     loop_unwatch(p->loop, &p->channel);
     timer_disarm(&p->stop_limit);
-    timer_disarm(&p->report_limit);
+    inquiry_fini(&p->inquiry);
     drop_sockets(p, NULL);
     files_drop(&p->files, UINT64_MAX);
-    free_plan(p->plan);
-    free_plan(p->old_plan);
+    listen_plan_free(p->plan);
+    listen_plan_free(p->old_plan);
     snapshot_unref(p->snapshot);
     if (p->has_source)
         config_source_fini(&p->source);

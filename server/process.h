@@ -8,17 +8,7 @@
 #ifndef BASCULE_PROCESS_H
 #define BASCULE_PROCESS_H
 
-#include <stdint.h>
-
-#include "server/worker_thread.h"
-
-struct conf;
-
-/* How many worker threads the configuration means. */
-unsigned process_workers(const struct conf *conf);
-
-/* How many client connections so many descriptors can carry: two for each. */
-uint64_t process_connections(uint64_t descriptors);
+struct worker_hooks;
 
 /* Serves until the supervisor says stop. Expects its end of the channel at
  * CHANNEL_FD. Returns the exit status. */

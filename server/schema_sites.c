@@ -9,6 +9,7 @@
 
 #include "server/config/reader.h"
 #include "server/host_map.h"
+#include "server/http/uri.h"
 
 /* ---- syntax of small things */
 
@@ -44,6 +45,25 @@ is_path(const char *text)
     return text[0] == '/' && is_uri_text(text) && strpbrk(text, "?#") == NULL;
 }
 
+/* A path that requests are compared with, in the normal form that they have. */
+static int
+normalise_path(struct linker *linker, const char *option, const char **path)
+{
+    struct slice normal;
+
+    if (*path == NULL)
+        return 0;
+    if (!is_path(*path))
+        return err_set(linker->err, "%s \"%s\" is no path: it begins with \"/\" and has no \"?\"",
+                       option, *path);
+    normal = uri_normal_path(slice_of(*path), linker->arena);
+    if (normal.data == NULL)
+        return err_set(linker->err, "%s \"%s\" has a \"%%\" without two hexadecimal digits", option,
+                       *path);
+    *path = arena_copy(linker->arena, normal).data;
+    return *path != NULL ? 0 : err_set(linker->err, "out of memory");
+}
+
 /* ---- actions: what is done with a request, in a site or in a route */
 
 static int
@@ -66,13 +86,12 @@ check_redirect(const struct redirect_conf *redirect, struct err *err)
 }
 
 static int
-check_prefixes(const struct route_conf *route, struct err *err)
+check_prefixes(struct linker *linker, struct route_conf *route)
 {
-    if (route->strip_prefix != NULL && !is_path(route->strip_prefix))
-        return err_set(err, "strip_prefix \"%s\" is no path: it begins with \"/\"",
-                       route->strip_prefix);
+    if (normalise_path(linker, "strip_prefix", &route->strip_prefix) < 0)
+        return -1;
     if (route->add_prefix != NULL && !is_path(route->add_prefix))
-        return err_set(err, "add_prefix \"%s\" is no path: it begins with \"/\"",
+        return err_set(linker->err, "add_prefix \"%s\" is no path: it begins with \"/\"",
                        route->add_prefix);
     return 0;
 }
@@ -112,7 +131,7 @@ check_action(struct linker *linker, struct route_conf *route)
         return err_set(err, "group, redirect and welcome exclude each other");
     if (route->redirect.to != NULL && check_redirect(&route->redirect, err) < 0)
         return -1;
-    if (check_prefixes(route, err) < 0)
+    if (check_prefixes(linker, route) < 0)
         return -1;
     if (route->host != NULL && check_host(route->host, linker) < 0)
         return -1;
@@ -125,18 +144,16 @@ check_action(struct linker *linker, struct route_conf *route)
 /* ---- routes */
 
 static int
-check_matches(const struct route_conf *route, struct err *err)
+check_matches(struct linker *linker, struct route_conf *route)
 {
+    struct err *err = linker->err;
     size_t i;
 
     if ((route->path != NULL) + (route->path_prefix != NULL) + (route->path_regex != NULL) > 1)
         return err_set(err, "path, path_prefix and path_regex exclude each other");
-    if (route->path != NULL && !is_path(route->path))
-        return err_set(err, "path \"%s\" is none: it begins with \"/\" and has no \"?\"",
-                       route->path);
-    if (route->path_prefix != NULL && !is_path(route->path_prefix))
-        return err_set(err, "path_prefix \"%s\" is no path: it begins with \"/\" and has no \"?\"",
-                       route->path_prefix);
+    if (normalise_path(linker, "path", &route->path) < 0 ||
+        normalise_path(linker, "path_prefix", &route->path_prefix) < 0)
+        return -1;
     for (i = 0; i < route->methods.count; i++) {
         struct slice method = route->methods.items[i];
 
@@ -254,7 +271,7 @@ check_route(struct linker *linker, struct site_conf *site, size_t position)
     struct route_conf *route = site->routes.items[position];
     const struct route_conf *cover;
 
-    if (check_matches(route, linker->err) < 0 || check_action(linker, route) < 0)
+    if (check_matches(linker, route) < 0 || check_action(linker, route) < 0)
         return -1;
     if (add_head(&route->methods, linker->arena) < 0)
         return err_set(linker->err, "out of memory");

@@ -18,8 +18,9 @@
 #include "server/base/clock.h"
 #include "server/base/log.h"
 #include "server/channel.h"
+#include "server/declared.h"
 #include "server/holdings.h"
-#include "server/log/sink.h"
+#include "server/limits.h"
 #include "server/privileges.h"
 #include "server/sd_notify.h"
 #include "server/snapshot.h"
@@ -31,7 +32,6 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/wait.h>
@@ -41,14 +41,6 @@
 #define QUICK_DEATH_MS 1000
 
 enum stage { STARTING, SERVING, RELOADING, RESTARTING, STOPPING };
-
-/* What is remembered of a generation: not its snapshot, which may be large. */
-struct declared {
-    uint64_t generation; /* 0: none */
-    int text_fd;         /* a memfd with the packed configuration */
-    uint32_t stop_ms;
-    char log_path[SINK_IDENTITY_BYTES]; /* of the error log; empty: not a file */
-};
 
 struct supervisor {
     const struct supervisor_conf *conf;
@@ -74,40 +66,6 @@ struct supervisor {
 };
 
 /* ---- a generation */
-
-static void
-forget(struct declared *declared)
-{
-    if (declared->text_fd >= 0)
-        close(declared->text_fd);
-    *declared = (struct declared){ .text_fd = -1 };
-}
-
-/* The packed configuration as a descriptor, for this worker process and later ones. */
-static int
-store_text(const struct config_source *source, struct err *err)
-{
-    size_t bytes, at = 0;
-    char *block = config_source_pack(source, &bytes);
-    int fd = memfd_create("bascule.conf", MFD_CLOEXEC);
-
-    while (block != NULL && fd >= 0 && at < bytes) {
-        ssize_t wrote = write(fd, block + at, bytes - at);
-
-        if (wrote < 0 && errno != EINTR)
-            break;
-        if (wrote > 0)
-            at += (size_t)wrote;
-    }
-    if (block == NULL || fd < 0 || at < bytes) {
-        err_errno(err, "no memory for the configuration");
-        if (fd >= 0)
-            close(fd);
-        fd = -1;
-    }
-    free(block);
-    return fd;
-}
 
 static int
 read_source(const struct supervisor_conf *conf, struct config_source *source, struct err *err)
@@ -145,35 +103,20 @@ check_identity(const struct supervisor *s, const struct conf *conf)
         log_warn("another user takes effect when bascule is started again");
 }
 
-static void
-note_log(struct declared *declared, const struct conf *conf)
-{
-    char identity[SINK_IDENTITY_BYTES];
-    const char *path = NULL;
-
-    if (conf->log.to != NULL && log_sink_identify(identity, conf->log.to, NULL) == 0)
-        path = log_sink_path(identity);
-    snprintf(declared->log_path, sizeof(declared->log_path), "%s", path != NULL ? path : "");
-}
-
 /* Opens what the checked configuration names, and keeps its text. */
 static int
 declare(struct supervisor *s, const struct config_source *source, const struct conf *conf,
         struct err *err)
 {
-    struct declared *next = &s->next;
+    uint64_t generation = ++s->last_generation;
 
-    next->generation = ++s->last_generation;
-    next->stop_ms = conf->stop_ms;
-    note_log(next, conf);
     if (s->current.generation != 0)
         check_identity(s, conf);
     else if (choose_identity(s, conf, err) < 0)
         return -1;
-    next->text_fd = store_text(source, err);
-    if (next->text_fd < 0)
+    if (declared_set(&s->next, generation, source, conf, err) < 0)
         return -1;
-    return holdings_prepare(&s->holdings, conf, next->generation, err);
+    return holdings_prepare(&s->holdings, conf, generation, err);
 }
 
 /* Reads and checks the configuration and opens what it names. On failure
@@ -185,7 +128,7 @@ prepare(struct supervisor *s, struct err *err)
     struct snapshot *snapshot;
     int result = -1;
 
-    forget(&s->next);
+    declared_forget(&s->next);
     if (read_source(s->conf, &source, err) < 0)
         return -1;
     snapshot = snapshot_new(&source, err);
@@ -197,7 +140,7 @@ prepare(struct supervisor *s, struct err *err)
     config_source_fini(&source);
     malloc_trim(0); /* it was only looked at: the worker process has its own */
     if (result < 0)
-        forget(&s->next);
+        declared_forget(&s->next);
     return result;
 }
 
@@ -206,31 +149,13 @@ prepare(struct supervisor *s, struct err *err)
 static bool
 send_generation(struct supervisor *s, const struct declared *declared)
 {
+    uint64_t generation = declared->generation;
     int fd = s->channel.fd;
 
     return fd >= 0 &&
-           channel_send(fd, CHANNEL_CONFIG, declared->generation, NULL, &declared->text_fd, 1) == 0 &&
-           holdings_send(&s->holdings, fd, declared->generation) == 0 &&
-           channel_send(fd, CHANNEL_GO, declared->generation, NULL, NULL, 0) == 0;
-}
-
-/* What goes wrong after the start belongs into the error log, also what a
- * worker process says in its last moment. */
-static void
-follow_log(const struct declared *declared)
-{
-    struct err err;
-    int fd;
-
-    if (declared->log_path[0] == '\0')
-        return;
-    fd = log_file_open(declared->log_path, &err);
-    if (fd < 0) {
-        log_error("%s", err.text);
-        return;
-    }
-    dup2(fd, STDERR_FILENO);
-    close(fd);
+           channel_send(fd, CHANNEL_CONFIG, generation, NULL, &declared->text_fd, 1) == 0 &&
+           holdings_send(&s->holdings, fd, generation) == 0 &&
+           channel_send(fd, CHANNEL_GO, generation, NULL, NULL, 0) == 0;
 }
 
 /* ---- the worker process */
@@ -399,11 +324,11 @@ static void
 on_ready(struct supervisor *s, uint64_t generation)
 {
     if ((s->stage == STARTING || s->stage == RELOADING) && generation == s->next.generation) {
-        forget(&s->current);
+        declared_forget(&s->current);
         s->current = s->next;
         s->next = (struct declared){ .text_fd = -1 };
         holdings_commit(&s->holdings, s->channel.fd, generation);
-        follow_log(&s->current);
+        declared_follow_log(&s->current);
         answer_reload(s, CHANNEL_RELOADED, NULL);
         tell_status(s);
         serve(s);
@@ -417,7 +342,7 @@ static void
 give_up_next(struct supervisor *s)
 {
     holdings_rollback(&s->holdings, s->next.generation);
-    forget(&s->next);
+    declared_forget(&s->next);
 }
 
 static void
@@ -624,7 +549,7 @@ reopen_logs(struct supervisor *s)
     if (s->current.generation == 0)
         return;
     log_info("opening log files again");
-    follow_log(&s->current);
+    declared_follow_log(&s->current);
     if (s->channel.fd >= 0)
         holdings_reopen_files(&s->holdings, s->channel.fd);
 }
@@ -684,7 +609,7 @@ start(struct supervisor *s, struct err *err)
     static const struct socket_owner nobody = { (uid_t)-1, (gid_t)-1 };
 
     sd_init();
-    descriptors_raise();
+    limit_descriptors_raise();
     holdings_init(&s->holdings, &nobody);
     timer_init(&s->restart, on_restart);
     timer_init(&s->stop_limit, on_stop_limit);
@@ -704,8 +629,8 @@ finish(struct supervisor *s)
     int signal_fd = s->signals.fd;
 
     holdings_fini(&s->holdings);
-    forget(&s->current);
-    forget(&s->next);
+    declared_forget(&s->current);
+    declared_forget(&s->next);
     if (s->loop == NULL)
         return;
     timer_disarm(&s->restart);

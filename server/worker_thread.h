@@ -13,7 +13,7 @@
 
 #include <pthread.h>
 
-#include "server/net/listener.h"
+#include "server/net/acceptor.h"
 #include "server/net/resolve.h"
 #include "server/worker.h"
 

@@ -7,6 +7,7 @@
 #include "modes/mode.h"
 #include "server/log/escape.h"
 #include "server/log/log_thread.h"
+#include "server/net/listener.h"
 #include "server/net/sockets.h"
 #include "server/snapshot.h"
 #include "server/upstream/endpoint.h"
@@ -152,7 +153,7 @@ write_endpoint(FILE *out, const struct endpoint_conf *conf, int width, uint64_t 
         snprintf(state, sizeof(state), "down for %" PRIu32 " s", (numbers.down_ms + 999) / 1000);
     else
         snprintf(state, sizeof(state), "down, to be tried");
-    fprintf(out, "    %-*s  %-17s %7" PRIu64 " in flight %12" PRIu64 " served %8" PRIu64 " failed\n",
+    fprintf(out, "    %-*s  %-17s %7" PRIu64 " in flight %9" PRIu64 " served %6" PRIu64 " failed\n",
             width, conf->to, state, numbers.in_flight, numbers.picked, numbers.failed);
 }
 
@@ -188,8 +189,8 @@ write_totals(FILE *out, const struct status_facts *facts)
             " accepted, %" PRIu64 " refused\n",
             sum.connections_open, facts->max_connections, sum.connections_accepted,
             sum.connections_refused);
-    fprintf(out, "requests     %" PRIu64 " read, %" PRIu64 " bad, %" PRIu64 " denied; answers %" PRIu64
-            " 2xx, %" PRIu64 " 3xx, %" PRIu64 " 4xx, %" PRIu64 " 5xx\n",
+    fprintf(out, "requests     %" PRIu64 " read, %" PRIu64 " bad, %" PRIu64
+            " denied; answers %" PRIu64 " 2xx, %" PRIu64 " 3xx, %" PRIu64 " 4xx, %" PRIu64 " 5xx\n",
             sum.requests, sum.requests_bad, sum.requests_denied, sum.responses_2xx,
             sum.responses_3xx, sum.responses_4xx, sum.responses_5xx);
     fprintf(out, "tunnels      %" PRIu64 " open, %" PRIu64 " opened\n", sum.tunnels_open,

@@ -13,6 +13,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 
 struct arena_defer {
     struct arena_defer *next;
@@ -20,38 +21,101 @@ struct arena_defer {
     void *object;
 };
 
+/* ---- blocks */
+
+#define SLAB_BYTES (256u * 1024)
+#define SLAB_BLOCKS (SLAB_BYTES / BLOCK_BYTES - 1) /* the first holds the slab itself */
+
+/* Aligned to its size, so that a block leads to it. */
+struct slab {
+    struct list link; /* pool->slabs while it has free blocks */
+    struct arena_block *free;
+    unsigned free_count;
+    unsigned fresh; /* blocks that were never handed out: their pages are untouched */
+};
+
 void
 block_pool_init(struct block_pool *pool, unsigned max_free)
 {
     *pool = (struct block_pool){ .max_free = max_free };
+    list_init(&pool->slabs);
+}
+
+static void
+free_slab(struct block_pool *pool, struct slab *slab)
+{
+    list_remove(&slab->link);
+    pool->free_count -= slab->free_count;
+    munmap(slab, SLAB_BYTES);
 }
 
 void
 block_pool_fini(struct block_pool *pool)
 {
-    while (pool->free != NULL) {
-        struct arena_block *block = pool->free;
+    list_each(link, &pool->slabs) {
+        struct slab *slab = container_of(link, struct slab, link);
 
-        pool->free = block->next;
-        free(block);
+        must(slab->free_count == SLAB_BLOCKS);
+        free_slab(pool, slab);
     }
-    pool->free_count = 0;
+    must(pool->free_count == 0);
+}
+
+/* Maps twice as much as is needed and gives back what is not aligned. */
+static struct slab *
+map_slab(void)
+{
+    char *at = mmap(NULL, 2 * SLAB_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    size_t before;
+
+    if (at == MAP_FAILED)
+        return NULL;
+    before = (SLAB_BYTES - ((uintptr_t)at & (SLAB_BYTES - 1))) & (SLAB_BYTES - 1);
+    if (before > 0)
+        munmap(at, before);
+    munmap(at + before + SLAB_BYTES, SLAB_BYTES - before);
+    return (struct slab *)(void *)(at + before);
+}
+
+static bool
+add_slab(struct block_pool *pool)
+{
+    struct slab *slab = map_slab();
+
+    if (slab == NULL)
+        return false;
+    slab->fresh = slab->free_count = SLAB_BLOCKS;
+    slab->free = NULL;
+    list_init(&slab->link);
+    list_push_front(&pool->slabs, &slab->link);
+    pool->free_count += SLAB_BLOCKS;
+    return true;
 }
 
 static struct arena_block *
 take_block(struct block_pool *pool)
 {
     struct arena_block *block;
+    struct slab *slab;
 
-    if (pool != NULL && pool->free != NULL) {
-        block = pool->free;
-        pool->free = block->next;
-        pool->free_count--;
-    } else {
+    if (pool == NULL) {
         block = malloc(BLOCK_BYTES);
-        if (block == NULL)
-            return NULL;
+        if (block != NULL)
+            block->is_pooled = 1;
+        return block;
     }
+    if (list_is_empty(&pool->slabs) && !add_slab(pool))
+        return NULL;
+    slab = container_of(pool->slabs.next, struct slab, link);
+    block = slab->free;
+    if (block != NULL)
+        slab->free = block->next;
+    else
+        block = (struct arena_block *)(void *)((char *)slab + BLOCK_BYTES * slab->fresh--);
+    slab->free_count--;
+    pool->free_count--;
+    if (slab->free_count == 0)
+        list_remove(&slab->link);
     block->is_pooled = 1;
     return block;
 }
@@ -59,14 +123,25 @@ take_block(struct block_pool *pool)
 static void
 give_block(struct block_pool *pool, struct arena_block *block)
 {
-    if (!block->is_pooled || pool == NULL || pool->free_count >= pool->max_free) {
+    struct slab *slab;
+
+    if (!block->is_pooled || pool == NULL) {
         free(block);
         return;
     }
-    block->next = pool->free;
-    pool->free = block;
+    slab = (struct slab *)(void *)((uintptr_t)block & ~(uintptr_t)(SLAB_BYTES - 1));
+    block->next = slab->free;
+    slab->free = block;
     pool->free_count++;
+    /* One that was full goes to the end: the slabs in front fill up first, and
+     * those behind get the chance to become all free. */
+    if (slab->free_count++ == 0)
+        list_push_back(&pool->slabs, &slab->link);
+    if (slab->free_count == SLAB_BLOCKS && pool->free_count > pool->max_free)
+        free_slab(pool, slab);
 }
+
+/* ---- arenas */
 
 void
 arena_init(struct arena *arena, struct block_pool *pool, size_t budget_bytes)

@@ -12,20 +12,25 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "server/base/list.h"
 #include "server/base/must.h"
 #include "server/base/slice.h"
 
 #define BLOCK_BYTES 4096u
 
-/* A worker's free list of equal memory blocks, from which arenas and buffers
- * of that thread are made. */
+/* A worker's free blocks of equal size, from which arenas of that thread are
+ * made. They come in slabs straight from the kernel, apart from the heap: what
+ * a busy moment took goes back whole afterwards, whatever else was allocated
+ * in between and stays. */
 struct block_pool {
-    struct arena_block *free;
-    unsigned free_count;
-    unsigned max_free; /* more than these go back to the heap */
+    struct list slabs;    /* with free blocks */
+    unsigned free_count;  /* blocks, in all slabs */
+    unsigned max_free;    /* beyond this, slabs that are all free go back */
 };
 
 void block_pool_init(struct block_pool *pool, unsigned max_free);
+
+/* Every block must be back. */
 void block_pool_fini(struct block_pool *pool);
 
 struct arena_block {

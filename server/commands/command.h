@@ -55,11 +55,11 @@ int commands_main(int argc, char **argv, const struct worker_hooks *hooks);
 /* Prints "bascule: " and the text to stderr. Returns 1. */
 int command_fail(const struct err *err);
 
-
 /* The configuration file that was named, or the installed one. */
 const char *arguments_conf(const struct arguments *arguments);
 
 #define CONF_FLAG \
-    { .name = "--conf", .letter = 'c', .value = "FILE", .text = "configuration (default: " BASCULE_CONF ")" }
+    { .name = "--conf", .letter = 'c', .value = "FILE", \
+      .text = "configuration (default: " BASCULE_CONF ")" }
 
 #endif

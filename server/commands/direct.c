@@ -24,7 +24,8 @@
 #define COMMON_FLAGS \
     { .name = "--allow-client", .value = "NETWORK", .is_repeatable = true, \
       .text = "who is served, as in 192.0.2.0/24" }, \
-    { .name = "--access-log", .value = "FILE", .text = "log of what passes; also stdout, syslog:" }, \
+    { .name = "--access-log", .value = "FILE", \
+      .text = "log of what passes; also stdout, syslog:" }, \
     { .name = "--workers", .value = "N", .text = "worker threads (default: one for each CPU)" }, \
     { .name = "--user", .value = "USER", .text = "run as this user when started by root" }, \
     { .name = "--control", .value = "PATH", .text = "control socket (default: none)" }, \

@@ -8,6 +8,7 @@
 #include "server/http/error_page.h"
 #include "server/http/proxy_status.h"
 #include "server/http/status.h"
+#include "server/net/listener.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -75,6 +76,8 @@ exchange_free(struct exchange *ex)
     must(!ex->request_pump.is_running && !ex->response_pump.is_running && ex->up == NULL);
     timer_disarm(&ex->deadline);
     counter_down(ex->worker->counters, exchanges_open);
+    if (ex->counted_by != NULL)
+        listener_leave(ex->worker, ex->counted_by);
     if (ex->was_dialed)
         loop_free(ex->worker->loop, &ex->grave, release, ex);
     else
@@ -117,6 +120,9 @@ exchange_answer_with(struct exchange *ex, unsigned status, enum end_reason reaso
         return;
     }
     fields_add(&response->fields, &ex->arena, FIELD_CONTENT_TYPE, slice_of(type));
+    if (ex->request.method == METHOD_HEAD) /* what GET would have been given */
+        fields_add(&response->fields, &ex->arena, FIELD_CONTENT_LENGTH,
+                   arena_printf(&ex->arena, "%zu", body.bytes));
     response->length = body.bytes;
     response->has_body = body.bytes > 0;
     memory_source_init(&ex->made_up, body.data, body.bytes);
@@ -139,6 +145,7 @@ void
 exchange_answer(struct exchange *ex, unsigned status, enum end_reason reason, const char *why)
 {
     struct slice accept = fields_get(&ex->request.fields, FIELD_ACCEPT);
+    struct failure failure = ex->failure;
     struct slice body;
     const char *type;
 
@@ -153,7 +160,8 @@ exchange_answer(struct exchange *ex, unsigned status, enum end_reason reason, co
         type = NULL; /* better a bare status than half a page */
     exchange_answer_with(ex, status, reason, type, body);
     fields_add(&ex->response.fields, &ex->arena, FIELD_CACHE_CONTROL, SLICE("no-store"));
-    if (ex->failure.proxy_error != NULL)
-        fields_add(&ex->response.fields, &ex->arena, FIELD_PROXY_STATUS,
-                   proxy_status_text(&ex->arena, &ex->failure));
+    if (failure.reason == END_DONE)
+        failure.reason = reason; /* our own judgement: no hop has failed */
+    fields_add(&ex->response.fields, &ex->arena, FIELD_PROXY_STATUS,
+               proxy_status_text(&ex->arena, &failure));
 }

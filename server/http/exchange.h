@@ -86,6 +86,13 @@ struct client {
     bool is_tls;
 };
 
+/* For the log: bytes from and to the client. */
+struct traffic {
+    uint64_t content_in, content_out;
+    uint64_t total_in, total_out; /* with heads and framing */
+    bool is_reused;               /* the connection had carried exchanges before */
+};
+
 struct downstream_ops {
     const char *protocol; /* "HTTP/1.1" */
     /* Sends an interim response (100, 103 ...). */
@@ -99,11 +106,12 @@ struct downstream_ops {
     void (*finish)(struct exchange *ex, bool is_whole);
     /* Whether reading the request's content failed because it is too long. */
     bool (*request_is_over_limit)(const struct exchange *ex);
-    /* Content and all bytes of the exchange so far, for the log. */
-    void (*count)(const struct exchange *ex, uint64_t *content_in, uint64_t *content_out);
+    /* Fills in what the exchange exchanged with the client so far. */
+    void (*count)(const struct exchange *ex, struct traffic *traffic);
     /* For CONNECT and Upgrade, after the response head was sent: detaches the
      * client's connection. Fills *accepted with descriptor and the bytes that
-     * were read ahead (in ex's arena); the downstream is gone then. */
+     * were read ahead (in ex's arena); the downstream is gone then, and the
+     * exchange counts as the listener's connection until it is freed. */
     int (*detach)(struct exchange *ex, struct accepted *accepted);
 };
 
@@ -217,6 +225,7 @@ struct exchange {
     enum end_reason end;
     struct phases phases;
     struct tunnel *tunnel;     /* while it is one */
+    struct listener *counted_by; /* and whose connection it is then; NULL: down's */
     struct log_names *log_names; /* kept for a tunnel's log line */
     uint64_t tunnel_bytes_up, tunnel_bytes_down;
     struct ip client_ip;       /* the true client: peer, or named by a trusted proxy */

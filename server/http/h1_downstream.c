@@ -9,7 +9,8 @@
  * In EXCHANGE only the exchange's pumps read and write. DRAIN reads away
  * request content that nobody wanted, within a limit. LINGER has said that no
  * more will be sent and reads until the client has seen it, because closing
- * with unread bytes would reset the connection and take the answer with it.
+ * with unread bytes would reset the connection and take the answer with it: for
+ * a moment, and as long as the client still takes the answer.
  */
 #include "config.h"
 
@@ -26,10 +27,20 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#define HEAD_READ_BYTES (16u * 1024) /* with what is there of the content */
 #define HEAD_MORE_BYTES 4096u
 #define LINGER_MS 2000u
-#define LINGER_BYTES (256u * 1024)
+#define LINGER_BYTES (16u * 1024) /* of the answer, taken in that time: go on */
+#define TURN_BYTES (256u * 1024)  /* swallowed at a time */
+#define WATCH_MS 2u /* an exchange that is over by then needs no events of the client */
+#define LAST_REQUEST_MS 1000u /* for a new connection, while we are draining */
+
+/* How slow the client may be during one exchange, and where on the connection
+ * it began; in its arena. */
+struct guards {
+    struct h1_downstream *d;
+    struct rate_guard body, write;
+    uint64_t start_in, start_out;
+};
 
 enum state { IDLE, HEAD, EXCHANGE, DRAIN, LINGER, CLOSED };
 
@@ -42,12 +53,18 @@ struct h1_downstream {
     struct client client;
     struct worker *worker;
     struct listener_conf *listener; /* of the worker's current snapshot */
-    struct listener *counted_by;
+    struct listener *counted_by; /* NULL: handed over to a tunnel */
     struct exchange *ex;
+    struct guards *guards; /* of ex */
     struct task task; /* goes on with what is there already */
+    struct timer watch_timer; /* until the kernel is told of a connection in its first exchange */
     struct h1_scan scan;
     uint32_t requests;
-    uint32_t swallowed_bytes; /* in DRAIN and LINGER */
+    union {
+        uint32_t swallowed_bytes; /* in DRAIN */
+        uint32_t taken_bytes;     /* in LINGER: by the client, modulo 2^32 */
+    };
+    uint16_t head_read_bytes;
     uint8_t state;
     bool is_last;       /* no request after this one */
     bool sent_continue; /* 100 was relayed: content is on its way */
@@ -77,12 +94,14 @@ forget(struct h1_downstream *d)
         return;
     d->state = CLOSED;
     task_cancel(&d->task);
-    rate_guard_stop(&d->reader.guard);
-    rate_guard_stop(&d->writer.guard);
+    timer_disarm(&d->watch_timer);
+    h1_reader_end(&d->reader);
+    h1_writer_end(&d->writer);
     list_remove(&d->link.link);
     counter_add(d->worker->counters, client_bytes_in, d->conn.received_bytes);
     counter_add(d->worker->counters, client_bytes_out, d->conn.sent_bytes);
-    listener_leave(d->worker, d->counted_by);
+    if (d->counted_by != NULL)
+        listener_leave(d->worker, d->counted_by);
     conn_free_later(&d->conn, release, d);
 }
 
@@ -96,18 +115,35 @@ close_now(struct h1_downstream *d)
 static void
 linger(struct h1_downstream *d)
 {
-    while (d->swallowed_bytes < LINGER_BYTES) {
+    size_t swallowed = 0;
+
+    while (swallowed < TURN_BYTES) {
         ssize_t got;
 
         h1_reader_skip(&d->reader, d->reader.bytes);
         got = h1_reader_fill(&d->reader, SCRATCH_BYTES);
         if (got == CONN_WAIT)
             return;
-        if (got <= 0)
-            break;
-        d->swallowed_bytes += (uint32_t)got;
+        if (got <= 0) {
+            close_now(d);
+            return;
+        }
+        swallowed += (size_t)got;
     }
-    close_now(d);
+    loop_ready(d->conn.loop, &d->task);
+}
+
+/* The time is over: whether the client is still busy with the answer. */
+static bool
+lingers_on(struct h1_downstream *d)
+{
+    uint64_t taken = conn_taken_bytes(&d->conn);
+
+    if (taken >= d->conn.sent_bytes || (uint32_t)taken - d->taken_bytes < LINGER_BYTES)
+        return false;
+    d->taken_bytes = (uint32_t)taken;
+    timer_arm(d->conn.loop, &d->conn.timer, LINGER_MS);
+    return true;
 }
 
 /* Says that we send no more and waits until the client has heard it. */
@@ -115,7 +151,7 @@ static void
 start_linger(struct h1_downstream *d)
 {
     d->state = LINGER;
-    d->swallowed_bytes = 0;
+    d->taken_bytes = (uint32_t)conn_taken_bytes(&d->conn);
     if (conn_shutdown(&d->conn) < 0) {
         close_now(d);
         return;
@@ -135,10 +171,15 @@ is_quiet(const struct h1_downstream *d)
 static void
 next_request(struct h1_downstream *d)
 {
+    if (d->is_drained && is_quiet(d)) {
+        start_linger(d); /* it was promised another request */
+        return;
+    }
     d->state = IDLE;
     d->scan = (struct h1_scan){ 0 };
     d->sent_continue = false;
     timer_arm(d->conn.loop, &d->conn.timer, d->listener->timeouts.idle_ms);
+    conn_watch(&d->conn);
     if (!is_quiet(d))
         loop_ready(d->conn.loop, &d->task);
 }
@@ -148,12 +189,14 @@ static void
 drain(struct h1_downstream *d)
 {
     struct piece piece;
+    size_t budget = TURN_BYTES;
 
-    for (;;) {
+    while (budget > 0) {
         switch (d->reader.source.ops->offer(&d->reader.source, FORM_SLICES, &piece)) {
         case FLOW_MORE:
             d->reader.source.ops->take(&d->reader.source, piece.bytes);
             d->swallowed_bytes += (uint32_t)piece.bytes;
+            budget -= piece.bytes < budget ? piece.bytes : budget;
             if (d->swallowed_bytes > d->listener->limits.drain_bytes) {
                 start_linger(d);
                 return;
@@ -170,6 +213,7 @@ drain(struct h1_downstream *d)
             return;
         }
     }
+    loop_ready(d->conn.loop, &d->task);
 }
 
 static void
@@ -177,6 +221,11 @@ start_drain(struct h1_downstream *d)
 {
     d->state = DRAIN;
     d->swallowed_bytes = 0;
+    if (d->reader.guard != NULL)
+        rate_guard_stop(d->reader.guard); /* it ends with the exchange */
+    d->reader.guard = NULL;
+    d->reader.limit_bytes = NULL;
+    timer_arm(d->conn.loop, &d->conn.timer, d->listener->timeouts.head_ms);
     drain(d);
 }
 
@@ -223,7 +272,7 @@ interim(struct exchange *ex, unsigned status, const struct fields *fields)
         return;
     if (status == 100) {
         d->sent_continue = true;
-        d->reader.guard.rate = ex->listener->timeouts.body;
+        h1_reader_continue(&d->reader);
     }
     h1_writer_flush(&d->writer); /* a failure shows at the response */
 }
@@ -305,6 +354,8 @@ detach(struct exchange *ex, struct accepted *accepted)
     if (accepted->head.bytes < d->reader.bytes)
         return -1;
     d->ex = NULL;
+    ex->counted_by = d->counted_by;
+    d->counted_by = NULL;
     h1_writer_end(&d->writer);
     h1_reader_end(&d->reader);
     accepted->fd = conn_detach(&d->conn);
@@ -318,13 +369,25 @@ request_is_over_limit(const struct exchange *ex)
     return container_of(ex->down, struct h1_downstream, down)->reader.is_over_limit;
 }
 
+/* How much of what the client sent was made use of. */
+static uint64_t
+used_bytes(const struct h1_downstream *d)
+{
+    return d->conn.received_bytes - d->reader.bytes;
+}
+
 static void
-count(const struct exchange *ex, uint64_t *content_in, uint64_t *content_out)
+count(const struct exchange *ex, struct traffic *traffic)
 {
     const struct h1_downstream *d = container_of(ex->down, struct h1_downstream, down);
 
-    *content_in = ex->request.has_body ? d->reader.content_bytes : 0;
-    *content_out = d->writer.content_bytes;
+    *traffic = (struct traffic){
+        .content_in = ex->request.has_body ? d->reader.content_bytes : 0,
+        .content_out = d->writer.content_bytes,
+        .total_in = used_bytes(d) - d->guards->start_in,
+        .total_out = d->conn.sent_bytes - d->guards->start_out,
+        .is_reused = d->requests > 1,
+    };
 }
 
 static const struct downstream_ops h1_ops = {
@@ -342,41 +405,49 @@ static const struct downstream_ops h1_ops = {
 static void
 on_slow_body(struct timer *timer)
 {
-    struct h1_downstream *d = container_of(timer, struct h1_downstream, reader.guard.timer);
+    struct guards *guards = container_of(timer, struct guards, body.timer);
+    struct h1_downstream *d = guards->d;
 
-    if (!rate_guard_is_too_slow(&d->reader.guard, d->conn.loop, d->reader.content_bytes))
+    if (!rate_guard_is_too_slow(&guards->body, d->conn.loop, d->reader.content_bytes))
         return;
     counter_up(d->worker->counters, client_timeouts);
-    if (d->ex != NULL)
-        d->ex->road->on_client_gone(d->ex, END_CLIENT_TIMEOUT);
-    else
-        close_now(d);
+    d->ex->road->on_client_gone(d->ex, END_CLIENT_TIMEOUT);
 }
 
 static void
 on_slow_write(struct timer *timer)
 {
-    struct h1_downstream *d = container_of(timer, struct h1_downstream, writer.guard.timer);
+    struct guards *guards = container_of(timer, struct guards, write.timer);
+    struct h1_downstream *d = guards->d;
 
-    if (!rate_guard_is_too_slow(&d->writer.guard, d->conn.loop, d->conn.sent_bytes))
+    if (!rate_guard_is_too_slow(&guards->write, d->conn.loop, conn_taken_bytes(&d->conn)))
         return;
     counter_up(d->worker->counters, client_timeouts);
-    if (d->ex != NULL)
-        d->ex->road->on_client_gone(d->ex, END_CLIENT_TIMEOUT);
-    else
-        close_now(d);
+    d->ex->road->on_client_gone(d->ex, END_CLIENT_TIMEOUT);
 }
 
 static struct exchange *
 new_exchange(struct h1_downstream *d)
 {
     struct exchange *ex = exchange_new(d->worker, d->listener, &d->down);
+    struct guards *guards = ex != NULL ? arena_alloc(&ex->arena, sizeof(*guards)) : NULL;
 
     timer_disarm(&d->conn.timer);
-    if (ex == NULL) {
+    if (guards == NULL) {
+        if (ex != NULL)
+            exchange_free(ex);
         close_now(d);
         return NULL;
     }
+    guards->d = d;
+    rate_guard_init(&guards->body, d->listener->timeouts.body, on_slow_body);
+    rate_guard_init(&guards->write, d->listener->timeouts.write, on_slow_write);
+    guards->start_in = used_bytes(d);
+    guards->start_out = d->conn.sent_bytes;
+    d->guards = guards;
+    d->writer.guard = &guards->write;
+    if (!d->conn.is_watched)
+        timer_arm(d->conn.loop, &d->watch_timer, WATCH_MS);
     d->ex = ex;
     d->state = EXCHANGE;
     d->requests++;
@@ -398,6 +469,10 @@ refuse(struct exchange *ex, const struct h1_refusal *refusal)
     ex->request.wants_upgrade = false;
     ex->request.has_body = false;
     ex->request.body = NULL;
+    if (refusal->status == 408) {
+        exchange_answer(ex, 408, END_CLIENT_TIMEOUT, refusal->reason);
+        return;
+    }
     counter_up(ex->worker->counters, requests_bad);
     exchange_answer(ex, refusal->status, END_BAD_REQUEST, refusal->reason);
 }
@@ -426,16 +501,15 @@ begin_exchange(struct h1_downstream *d, struct slice head)
                                             &refusal) < 0) {
         refuse(ex, &refusal);
     } else if (h1_reader_begin(&d->reader, request_framing(&ex->request), ex->request.length,
-                               &ex->arena, &listener->limits.h1) < 0) {
+                               &listener->limits.h1) < 0) {
         refuse(ex, &refusal);
     } else if (ex->request.has_body) {
         d->reader.limit_bytes = &ex->body_limit_bytes;
-        rate_guard_init(&d->reader.guard, listener->timeouts.body, on_slow_body);
-        if (ex->request.expects_continue)
-            d->reader.guard.rate.bytes = 0; /* it waits for us: until 100 is sent */
+        d->reader.guard = &d->guards->body;
+        d->head_read_bytes = h1_next_head_read(ex->request.length);
+        d->reader.awaits_continue = ex->request.expects_continue;
         ex->request.body = &d->reader.source;
     }
-    rate_guard_init(&d->writer.guard, listener->timeouts.write, on_slow_write);
     listener->mode->on_request(ex);
 }
 
@@ -448,7 +522,6 @@ refuse_head(struct h1_downstream *d, const struct h1_refusal *refusal)
     if (ex == NULL)
         return;
     d->reader.is_bad = true;
-    rate_guard_init(&d->writer.guard, listener->timeouts.write, on_slow_write);
     refuse(ex, refusal);
     listener->mode->on_request(ex);
 }
@@ -460,7 +533,7 @@ wait_for_head(struct h1_downstream *d)
     if (d->reader.bytes == 0 || d->state == HEAD)
         return;
     d->state = HEAD;
-    if (d->requests > 0)
+    if (d->requests > 0 || d->is_drained)
         timer_arm(d->conn.loop, &d->conn.timer, d->listener->timeouts.head_ms);
 }
 
@@ -485,7 +558,7 @@ read_head(struct h1_downstream *d)
                 break;
             }
         }
-        got = h1_reader_fill(&d->reader, d->reader.bytes == 0 ? HEAD_READ_BYTES : HEAD_MORE_BYTES);
+        got = h1_reader_fill(&d->reader, d->reader.bytes == 0 ? d->head_read_bytes : HEAD_MORE_BYTES);
         if (got == CONN_WAIT) {
             wait_for_head(d);
             return;
@@ -554,8 +627,14 @@ on_task(struct task *task)
 {
     struct h1_downstream *d = container_of(task, struct h1_downstream, task);
 
-    if (d->state == IDLE || d->state == HEAD)
-        read_head(d);
+    if (d->state != EXCHANGE)
+        go_on(d);
+}
+
+static void
+on_watch_due(struct timer *timer)
+{
+    conn_watch(&container_of(timer, struct h1_downstream, watch_timer)->conn);
 }
 
 static void
@@ -569,7 +648,8 @@ on_timeout(struct timer *timer)
         refuse_head(d, &refusal);
         return;
     }
-    close_now(d);
+    if (d->state != LINGER || !lingers_on(d))
+        close_now(d);
 }
 
 /* ---- what the worker asks */
@@ -586,8 +666,17 @@ drain_client(struct client_conn *link)
     struct h1_downstream *d = of_link(link);
 
     d->is_drained = true;
-    if (d->state == IDLE && is_quiet(d))
+    if (d->state != IDLE)
+        return;
+    /* A request may be there of which no event has told us yet. */
+    d->conn.may_read = true;
+    read_head(d);
+    if (d->state != IDLE || !is_quiet(d))
+        return;
+    if (d->requests > 0)
         close_now(d);
+    else /* it connected in order to send one */
+        timer_arm(d->conn.loop, &d->conn.timer, LAST_REQUEST_MS);
 }
 
 static void
@@ -621,7 +710,7 @@ republish_client(struct client_conn *link)
         return;
     }
     d->listener = d->ex->listener;
-    d->is_drained = true;
+    d->is_drained = d->is_last = true;
 }
 
 static const struct client_conn_ops client_ops = {
@@ -653,20 +742,20 @@ h1_downstream_open(struct worker *worker, struct listener_conf *listener,
 {
     struct h1_downstream *d = calloc(1, sizeof(*d));
 
-    if (d == NULL || conn_open(&d->conn, worker->loop, accepted->fd, on_ready, on_timeout) < 0) {
+    if (d == NULL) {
         close(accepted->fd);
-        free(d);
         listener_leave(worker, listener->listener);
         return;
     }
+    conn_open_unwatched(&d->conn, worker->loop, accepted->fd, on_ready, on_timeout);
+    timer_init(&d->watch_timer, on_watch_due);
     h1_reader_init(&d->reader, &d->conn, worker);
     h1_writer_init(&d->writer, &d->conn, worker);
-    rate_guard_init(&d->reader.guard, listener->timeouts.body, on_slow_body);
-    rate_guard_init(&d->writer.guard, listener->timeouts.write, on_slow_write);
     task_init(&d->task, on_task);
     d->client = (struct client){ .peer = accepted->peer, .local = accepted->local };
     d->down = (struct downstream){ &h1_ops, &d->client, &d->writer.sink };
     d->worker = worker;
+    d->head_read_bytes = H1_HEAD_READ_BYTES;
     d->listener = listener;
     d->counted_by = listener->listener;
     d->link.ops = &client_ops;

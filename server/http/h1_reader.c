@@ -21,8 +21,16 @@
 /* From here on moving content through a pipe is cheaper than copying it. */
 #define SPLICE_MIN_BYTES (8u * 1024)
 
+/* Of a trailer section: its text, copied as it grows, and the list of its fields. */
+#define TRAILER_MEMORY(limits) \
+    (4 * (size_t)(limits)->head_bytes + 4 * (limits)->field_count * sizeof(struct field))
+
+/* Lives as long as the body is read, which may be longer than the exchange:
+ * what an early answer left unread is still to be drained. */
 struct h1_chunks {
     struct h1_chunked decoder;
+    struct h1_limits limits;
+    struct arena arena; /* for trailers */
     struct fields trailers;
     unsigned first, count; /* of spans still to be taken */
     size_t covered_bytes;  /* of the run: spans and their framing */
@@ -166,8 +174,10 @@ h1_reader_skip(struct h1_reader *reader, size_t n)
 static void
 wait_for_peer(struct h1_reader *reader)
 {
-    if (reader->guard.rate.bytes > 0)
-        rate_guard_wait(&reader->guard, reader->conn->loop, reader->content_bytes);
+    if (reader->awaits_continue && reader->content_bytes == 0)
+        return;
+    if (reader->guard != NULL && rate_guard_wait(reader->guard, reader->conn->loop))
+        rate_guard_begin(reader->guard, reader->conn->loop, reader->content_bytes);
 }
 
 static enum flow
@@ -400,7 +410,8 @@ take(struct source *source, size_t bytes)
     struct h1_reader *reader = container_of(source, struct h1_reader, source);
 
     reader->content_bytes += bytes;
-    rate_guard_moved(&reader->guard, reader->conn->loop);
+    if (reader->guard != NULL)
+        rate_guard_moved(reader->guard, reader->conn->loop);
     if (reader->framing == H1_CHUNKED) {
         take_chunks(reader, bytes);
         return;
@@ -420,32 +431,60 @@ static const struct source_ops reader_ops = {
     .take = take,
 };
 
+static int
+begin_chunks(struct h1_reader *reader, const struct h1_limits *limits)
+{
+    struct h1_chunks *chunks = calloc(1, sizeof(*chunks));
+
+    if (chunks == NULL)
+        return -1;
+    chunks->limits = *limits;
+    arena_init(&chunks->arena, &reader->worker->blocks, TRAILER_MEMORY(limits));
+    h1_chunked_init(&chunks->decoder, &chunks->arena, &chunks->limits, &chunks->trailers);
+    reader->chunks = chunks;
+    return 0;
+}
+
+static void
+drop_chunks(struct h1_reader *reader)
+{
+    if (reader->chunks == NULL)
+        return;
+    arena_fini(&reader->chunks->arena);
+    free(reader->chunks);
+    reader->chunks = NULL;
+}
+
 int
 h1_reader_begin(struct h1_reader *reader, enum h1_framing framing, uint64_t length,
-                struct arena *arena, const struct h1_limits *limits)
+                const struct h1_limits *limits)
 {
+    must(reader->chunks == NULL);
     reader->source = (struct source){ .ops = &reader_ops };
     reader->framing = (uint8_t)framing;
     reader->left_bytes = framing == H1_LENGTH ? length : 0;
     reader->is_done = framing == H1_NO_BODY || (framing == H1_LENGTH && length == 0);
-    reader->is_bad = reader->is_over_limit = false;
+    reader->is_bad = reader->is_over_limit = reader->awaits_continue = false;
     reader->content_bytes = 0;
     reader->limit_bytes = NULL;
-    reader->chunks = NULL;
-    if (framing != H1_CHUNKED)
-        return 0;
-    reader->chunks = arena_zalloc(arena, sizeof(*reader->chunks));
-    if (reader->chunks == NULL)
-        return -1;
-    h1_chunked_init(&reader->chunks->decoder, arena, limits, &reader->chunks->trailers);
-    return 0;
+    return framing == H1_CHUNKED ? begin_chunks(reader, limits) : 0;
+}
+
+void
+h1_reader_continue(struct h1_reader *reader)
+{
+    reader->awaits_continue = false;
+    if (!reader->is_done)
+        wait_for_peer(reader);
 }
 
 void
 h1_reader_end(struct h1_reader *reader)
 {
-    if (timer_is_armed(&reader->guard.timer))
-        rate_guard_stop(&reader->guard);
-    reader->chunks = NULL;
+    if (reader->guard != NULL)
+        rate_guard_stop(reader->guard);
+    reader->guard = NULL;
+    drop_chunks(reader);
+    reader->limit_bytes = NULL;
     reader->framing = H1_NO_BODY;
 }

@@ -17,6 +17,20 @@
 struct h1_chunks;
 struct worker;
 
+/* How much to read for a head: what is read along of its content is copied.
+ * So much that small messages come whole; but little where the last one was
+ * long, since long content goes through a pipe uncopied. */
+#define H1_HEAD_READ_BYTES (16u * 1024)
+#define H1_HEAD_READ_SHORT_BYTES (4u * 1024)
+#define H1_LONG_BYTES (24u * 1024)
+
+static inline uint16_t
+h1_next_head_read(uint64_t length)
+{
+    return length > H1_LONG_BYTES && length != LENGTH_UNKNOWN ? H1_HEAD_READ_SHORT_BYTES
+                                                              : H1_HEAD_READ_BYTES;
+}
+
 enum h1_framing { H1_NO_BODY, H1_LENGTH, H1_CHUNKED, H1_UNTIL_CLOSE };
 
 struct h1_reader {
@@ -31,11 +45,12 @@ struct h1_reader {
     bool is_done;    /* the content was taken to its end */
     bool is_bad;     /* its framing is broken, or it was cut short */
     bool is_over_limit;
+    bool awaits_continue;   /* the peer need not send anything until it was told to */
     uint64_t left_bytes;    /* H1_LENGTH: content still to come */
     uint64_t content_bytes; /* taken so far */
     const uint64_t *limit_bytes; /* of content, may change while it flows; NULL or 0: none */
     struct h1_chunks *chunks;
-    struct rate_guard guard;
+    struct rate_guard *guard; /* of the owner, who must stop it; NULL: the peer may be slow */
 };
 
 /* Borrows both. */
@@ -58,11 +73,13 @@ h1_reader_bytes(const struct h1_reader *reader)
 /* Moves unused bytes out of the scratch buffer. False when memory is short. */
 bool h1_reader_keep(struct h1_reader *reader);
 
-/* Content begins here. arena is the exchange's: for the chunk decoder and
- * trailers. Returns 0, or -1 when the arena is spent. The caller prepares
- * reader->guard and limit_bytes. */
+/* Content begins here. Copies limits, which bound a trailer section. Returns 0,
+ * or -1 when memory is short. The caller sets guard and limit_bytes. */
 int h1_reader_begin(struct h1_reader *reader, enum h1_framing framing, uint64_t length,
-                    struct arena *arena, const struct h1_limits *limits);
+                    const struct h1_limits *limits);
+
+/* The peer was told to go on: now it has to. */
+void h1_reader_continue(struct h1_reader *reader);
 
 /* Content is no longer of interest: no timer runs, nothing is offered. */
 void h1_reader_end(struct h1_reader *reader);

@@ -26,7 +26,6 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#define HEAD_READ_BYTES (16u * 1024)
 #define INTERIM_MAX 32
 
 enum state { POOLED, SENT, BODY, CLOSED };
@@ -42,7 +41,10 @@ struct h1_upstream {
     char *key; /* of the destination's pool; heap */
     size_t key_bytes;
     struct upstream_timeouts timeouts;
+    struct rate_guard response_guard, request_guard;
+    uint64_t until_ms; /* from then on another address may be the right one */
     struct h1_scan scan;
+    uint16_t head_read_bytes;
     uint8_t state;
     uint8_t interims;
     bool request_sent;   /* all of it has left for the socket */
@@ -87,8 +89,8 @@ forget(struct h1_upstream *u)
     if (u->state == CLOSED)
         return;
     u->state = CLOSED;
-    rate_guard_stop(&u->reader.guard);
-    rate_guard_stop(&u->writer.guard);
+    h1_reader_end(&u->reader);
+    h1_writer_end(&u->writer);
     if (u->up.endpoint != NULL)
         endpoint_unref(u->up.endpoint);
     counter_down(u->worker->counters, upstream_open);
@@ -147,9 +149,9 @@ response_framing(const struct response *response)
 static void
 on_slow_response(struct timer *timer)
 {
-    struct h1_upstream *u = container_of(timer, struct h1_upstream, reader.guard.timer);
+    struct h1_upstream *u = container_of(timer, struct h1_upstream, response_guard.timer);
 
-    if (!rate_guard_is_too_slow(&u->reader.guard, u->pooled.conn.loop, u->reader.content_bytes))
+    if (!rate_guard_is_too_slow(&u->response_guard, u->pooled.conn.loop, u->reader.content_bytes))
         return;
     counter_up(u->worker->counters, upstream_timeouts);
     fail(u, END_UPSTREAM_TIMEOUT, 504, "http_response_timeout", "the content stopped coming");
@@ -178,7 +180,15 @@ interim(struct h1_upstream *u, struct response *response)
 static bool
 is_wanted_upgrade(const struct exchange *ex, const struct response *response)
 {
-    return ex->request.wants_upgrade && response->upgrade.bytes > 0;
+    struct slice list = response->upgrade, protocol;
+    bool is_wanted = false;
+
+    while (slice_next_element(&list, &protocol)) {
+        if (!ex->request.wants_upgrade || !slice_list_has(ex->request.upgrade, protocol))
+            return false;
+        is_wanted = true;
+    }
+    return is_wanted;
 }
 
 static void
@@ -203,18 +213,24 @@ begin_response(struct h1_upstream *u, struct slice head)
             fail_bad(u, "switches protocols though nobody asked");
             return;
         }
+        if (!u->request_sent) { /* what is left of it would become part of the tunnel */
+            fail_bad(u, "switches protocols before it has the request");
+            return;
+        }
     } else if (response->status < 200) {
         interim(u, response);
         return;
     }
     timer_disarm(&u->pooled.conn.timer);
-    if (h1_reader_begin(&u->reader, response_framing(response), response->length, &ex->arena,
+    u->head_read_bytes = h1_next_head_read(response->length);
+    if (h1_reader_begin(&u->reader, response_framing(response), response->length,
                         &response_limits) < 0) {
         fail(u, END_LIMIT, 502, "http_response_header_section_size", refusal.reason);
         return;
     }
-    rate_guard_init(&u->reader.guard, (struct min_rate){ 1, u->timeouts.body_ms },
+    rate_guard_init(&u->response_guard, (struct min_rate){ u->timeouts.body_ms > 0, u->timeouts.body_ms },
                     on_slow_response);
+    u->reader.guard = &u->response_guard;
     u->state = BODY;
     u->is_last = response->wants_close || response->ends_by_close || response->minor_version == 0;
     response->body = response->has_body && !u->reader.is_done ? &u->reader.source : NULL;
@@ -243,7 +259,7 @@ read_head(struct h1_upstream *u)
                 break;
             }
         }
-        got = h1_reader_fill(&u->reader, HEAD_READ_BYTES);
+        got = h1_reader_fill(&u->reader, u->head_read_bytes);
         if (got == CONN_WAIT)
             return;
         if (got <= 0) {
@@ -261,6 +277,8 @@ on_head_timeout(struct timer *timer)
 {
     struct h1_upstream *u = of_conn(container_of(timer, struct conn, timer));
 
+    if (!u->request_sent && u->ex->request_pump.moved_bytes > 0)
+        return; /* the client does not wait for 100: it is its turn */
     counter_up(u->worker->counters, upstream_timeouts);
     fail(u, END_UPSTREAM_TIMEOUT, 504, "http_response_timeout", "no response in time");
 }
@@ -268,9 +286,10 @@ on_head_timeout(struct timer *timer)
 static void
 on_slow_request(struct timer *timer)
 {
-    struct h1_upstream *u = container_of(timer, struct h1_upstream, writer.guard.timer);
+    struct h1_upstream *u = container_of(timer, struct h1_upstream, request_guard.timer);
 
-    if (!rate_guard_is_too_slow(&u->writer.guard, u->pooled.conn.loop, u->pooled.conn.sent_bytes))
+    if (!rate_guard_is_too_slow(&u->request_guard, u->pooled.conn.loop,
+                                conn_taken_bytes(&u->pooled.conn)))
         return;
     counter_up(u->worker->counters, upstream_timeouts);
     fail(u, END_UPSTREAM_TIMEOUT, 504, "connection_write_timeout", "it takes no more of the request");
@@ -320,7 +339,9 @@ send_request(struct upstream *up, struct exchange *ex)
         fail(u, END_LIMIT, 431, "http_request_error", "the request head is too large to send on");
         return;
     }
-    rate_guard_init(&u->writer.guard, (struct min_rate){ 1, u->timeouts.write_ms }, on_slow_request);
+    rate_guard_init(&u->request_guard, (struct min_rate){ u->timeouts.write_ms > 0, u->timeouts.write_ms },
+                    on_slow_request);
+    u->writer.guard = &u->request_guard;
     if (request->expects_continue)
         timer_arm(u->pooled.conn.loop, &u->pooled.conn.timer, u->timeouts.head_ms);
     pump_start(&ex->request_pump, u->pooled.conn.loop, request->body, &u->writer.sink,
@@ -345,12 +366,19 @@ on_ready(struct conn *conn)
 
 /* ---- release */
 
+/* Busy connections would otherwise outlive any change of a name's addresses. */
+static bool
+is_outdated(const struct h1_upstream *u)
+{
+    return loop_now_ms(u->worker->loop) >= u->until_ms;
+}
+
 static bool
 may_be_reused(const struct h1_upstream *u)
 {
     return u->state == BODY && u->request_sent && u->reader.is_done && !u->reader.is_bad &&
            !u->is_last && u->reader.bytes == 0 && !u->pooled.conn.saw_hangup &&
-           h1_writer_is_empty(&u->writer);
+           h1_writer_is_empty(&u->writer) && !is_outdated(u);
 }
 
 static struct pool *
@@ -438,10 +466,10 @@ h1_upstream_new(struct worker *worker, int fd, const struct h1_upstream_conf *co
         tls_attach(&u->pooled.conn, conf->session);
     pooled_init(&u->pooled, on_dead);
     u->worker = worker;
+    u->head_read_bytes = H1_HEAD_READ_BYTES;
+    u->until_ms = conf->until_ms;
     h1_reader_init(&u->reader, &u->pooled.conn, worker);
     h1_writer_init(&u->writer, &u->pooled.conn, worker);
-    rate_guard_init(&u->reader.guard, (struct min_rate){ 0 }, on_slow_response);
-    rate_guard_init(&u->writer.guard, (struct min_rate){ 0 }, on_slow_request);
     take_conf(u, conf);
     u->up = (struct upstream){ .ops = &h1_ops, .ip = conf->ip };
     if (conf->endpoint != NULL)
@@ -461,12 +489,18 @@ h1_upstream_new(struct worker *worker, int fd, const struct h1_upstream_conf *co
 struct upstream *
 h1_upstream_reuse(struct pool *pool, const struct h1_upstream_conf *conf)
 {
-    struct pooled *pooled = pool_take(pool);
+    struct pooled *pooled;
     struct h1_upstream *u;
 
-    if (pooled == NULL)
-        return NULL;
-    u = container_of(pooled, struct h1_upstream, pooled);
+    for (;;) {
+        pooled = pool_take(pool);
+        if (pooled == NULL)
+            return NULL;
+        u = container_of(pooled, struct h1_upstream, pooled);
+        if (likely(!is_outdated(u)))
+            break;
+        close_now(u);
+    }
     take_conf(u, conf);
     u->up.was_reused = true;
     counter_up(u->worker->counters, upstream_reuses);

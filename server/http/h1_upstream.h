@@ -14,6 +14,7 @@ struct h1_upstream_conf {
     struct slice key;               /* otherwise: of the destination's pool; empty: never pooled */
     struct upstream_timeouts timeouts;
     struct ip ip;
+    uint64_t until_ms;              /* of a new one: no exchange begins on it afterwards */
     struct tls_session *session;    /* the connection speaks TLS through it; taken. NULL: plain */
 };
 

@@ -41,8 +41,9 @@ h1_writer_end(struct h1_writer *writer)
     writer->frame_bytes = writer->frame_at = 0;
     pipe_give(&writer->worker->pipes, writer->pipe);
     writer->pipe = NULL;
-    if (timer_is_armed(&writer->guard.timer))
-        rate_guard_stop(&writer->guard);
+    if (writer->guard != NULL)
+        rate_guard_stop(writer->guard);
+    writer->guard = NULL;
 }
 
 void
@@ -158,13 +159,20 @@ take_own(struct h1_writer *writer, size_t n)
     return n - here;
 }
 
+static void
+moved(struct h1_writer *writer)
+{
+    if (writer->guard != NULL)
+        rate_guard_moved(writer->guard, writer->conn->loop);
+}
+
 static enum flow
 wait_for_room(struct h1_writer *writer)
 {
     if (!keep_head(writer))
         return FLOW_FAILED;
-    if (writer->guard.rate.bytes > 0)
-        rate_guard_wait(&writer->guard, writer->conn->loop, writer->conn->sent_bytes);
+    if (writer->guard != NULL && rate_guard_wait(writer->guard, writer->conn->loop))
+        rate_guard_begin(writer->guard, writer->conn->loop, conn_taken_bytes(writer->conn));
     return FLOW_WAIT;
 }
 
@@ -207,7 +215,7 @@ h1_writer_flush(struct h1_writer *writer)
     if (flow == FLOW_END)
         flow = flush_pipe(writer);
     if (flow == FLOW_END)
-        rate_guard_moved(&writer->guard, writer->conn->loop);
+        moved(writer);
     return flow;
 }
 
@@ -387,7 +395,7 @@ put_slices(struct h1_writer *writer, const struct piece *piece, size_t *taken)
     *taken = account(writer, &load, (size_t)sent);
     if ((size_t)sent < load.ours + load.content + load.tail)
         return wait_for_room(writer);
-    rate_guard_moved(&writer->guard, writer->conn->loop);
+    moved(writer);
     return is_end(writer, piece, *taken) ? FLOW_END : FLOW_MORE;
 }
 
@@ -426,7 +434,7 @@ put_socket(struct h1_writer *writer, const struct piece *piece, size_t *taken)
     }
     flow = flush_pipe(writer);
     if (flow == FLOW_END)
-        rate_guard_moved(&writer->guard, writer->conn->loop);
+        moved(writer);
     return flow == FLOW_END && writer->left_bytes > 0 ? FLOW_MORE : flow;
 }
 

@@ -28,7 +28,7 @@ struct h1_writer {
     uint64_t chunk_bytes; /* of the chunk announced, still to be sent */
     uint64_t content_bytes;
     struct pipe *pipe;
-    struct rate_guard guard;
+    struct rate_guard *guard; /* of the owner; NULL: the peer may be slow */
 };
 
 /* Borrows both. */

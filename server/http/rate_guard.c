@@ -20,24 +20,21 @@ rate_guard_init(struct rate_guard *guard, struct min_rate rate, void (*on_due)(s
     guard->is_waiting = false;
 }
 
-static void
-begin_window(struct rate_guard *guard, struct loop *loop, uint64_t moved_bytes)
+bool
+rate_guard_wait(struct rate_guard *guard, const struct loop *loop)
 {
-    guard->moved_at_start = moved_bytes;
-    timer_arm(loop, &guard->timer, guard->rate.bytes > 0 ? guard->rate.ms : 0);
+    if (guard->is_waiting || guard->rate.bytes == 0)
+        return false;
+    guard->is_waiting = true;
+    return !timer_is_armed(&guard->timer) ||
+           loop_now_ms(loop) - guard->moved_ms > LONG_PAUSE_MS;
 }
 
 void
-rate_guard_wait(struct rate_guard *guard, struct loop *loop, uint64_t moved_bytes)
+rate_guard_begin(struct rate_guard *guard, struct loop *loop, uint64_t moved_bytes)
 {
-    uint64_t pause_ms;
-
-    if (guard->is_waiting)
-        return;
-    guard->is_waiting = true;
-    pause_ms = loop_now_ms(loop) - guard->moved_ms;
-    if (!timer_is_armed(&guard->timer) || pause_ms > LONG_PAUSE_MS)
-        begin_window(guard, loop, moved_bytes);
+    guard->moved_at_start = moved_bytes;
+    timer_arm(loop, &guard->timer, guard->rate.ms);
 }
 
 bool
@@ -47,7 +44,7 @@ rate_guard_is_too_slow(struct rate_guard *guard, struct loop *loop, uint64_t mov
         return false;
     if (moved_bytes - guard->moved_at_start < guard->rate.bytes)
         return true;
-    begin_window(guard, loop, moved_bytes);
+    rate_guard_begin(guard, loop, moved_bytes);
     return false;
 }
 

@@ -7,6 +7,7 @@
 #ifndef BASCULE_RATE_GUARD_H
 #define BASCULE_RATE_GUARD_H
 
+#include "server/base/must.h"
 #include "server/net/loop.h"
 #include "server/schema.h"
 
@@ -21,8 +22,12 @@ struct rate_guard {
 /* on_due of the timer is the owner's: it calls rate_guard_is_too_slow() and acts. */
 void rate_guard_init(struct rate_guard *guard, struct min_rate rate, void (*on_due)(struct timer *));
 
-/* We wait for the peer, which has moved so many bytes in all. */
-void rate_guard_wait(struct rate_guard *guard, struct loop *loop, uint64_t moved_bytes);
+/* We wait for the peer. True: a window has to begin, which the caller does by
+ * rate_guard_begin(), because what was moved may cost a system call to learn. */
+bool rate_guard_wait(struct rate_guard *guard, const struct loop *loop) MUST_USE;
+
+/* The peer has moved so many bytes in all; the next ones count for the window. */
+void rate_guard_begin(struct rate_guard *guard, struct loop *loop, uint64_t moved_bytes);
 
 /* The peer moved; we do not wait for it now. */
 static inline void

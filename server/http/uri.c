@@ -143,6 +143,8 @@ uri_host_is_odd_ip(struct slice host)
     struct slice last = host;
     ptrdiff_t dot;
 
+    if (slice_find(host, ':') >= 0) /* IPv6, whose tail may be four decimal numbers */
+        return false;
     if (host.bytes > 0 && host.data[host.bytes - 1] == '.')
         last.bytes = --host.bytes;
     while ((dot = slice_find(last, '.')) >= 0)
@@ -230,10 +232,16 @@ is_suspect(struct slice path)
     return false;
 }
 
-/* Copies up to the next slash, with escapes in normal form. Returns the place
- * in the path where it stopped, NULL at an escape that is none. */
+/* What becomes of escapes when a path is copied. */
+enum spelling {
+    SPELT_NORMAL,   /* the form for matching */
+    SPELT_RECEIVED, /* as they came, but for dots, which have to be seen */
+};
+
+/* Copies up to the next slash. Returns the place in the path where it stopped,
+ * NULL at an escape that is none. */
 static const char *
-copy_segment(const char *at, const char *end, char **out)
+copy_segment(const char *at, const char *end, enum spelling spelling, char **out)
 {
     static const char digits[] = "0123456789ABCDEF";
 
@@ -247,12 +255,12 @@ copy_segment(const char *at, const char *end, char **out)
         if (end - at < 3 || (high = hex_digit(at[1])) < 0 || (low = hex_digit(at[2])) < 0)
             return NULL;
         c = high * 16 + low;
-        if (is_decodable(c)) {
+        if (spelling == SPELT_NORMAL ? is_decodable(c) : c == '.') {
             *(*out)++ = (char)c;
         } else {
             *(*out)++ = '%';
-            *(*out)++ = digits[high];
-            *(*out)++ = digits[low];
+            *(*out)++ = spelling == SPELT_NORMAL ? digits[high] : at[1];
+            *(*out)++ = spelling == SPELT_NORMAL ? digits[low] : at[2];
         }
         at += 3;
     }
@@ -278,7 +286,7 @@ fold_dots(char *start, char *segment, char *out)
 }
 
 static struct slice
-normalise(struct slice path, char *start)
+normalise(struct slice path, enum spelling spelling, char *start)
 {
     const char *at = path.data, *end = path.data + path.bytes;
     char *out = start;
@@ -289,7 +297,7 @@ normalise(struct slice path, char *start)
 
         while (at < end && *at == '/')
             at++;
-        at = copy_segment(at, end, &out);
+        at = copy_segment(at, end, spelling, &out);
         if (at == NULL)
             return slice_make(NULL, 0);
         out = fold_dots(start, segment, out);
@@ -315,6 +323,27 @@ uri_normal_path(struct slice path, struct arena *arena)
     room = arena_alloc(arena, path.bytes);
     if (room == NULL)
         return slice_make(NULL, 0);
-    form = normalise(path, room);
+    form = normalise(path, SPELT_NORMAL, room);
     return form.data != NULL && slice_equal(form, path) ? path : form;
+}
+
+struct slice
+uri_path_behind(struct slice path, size_t normal_bytes, struct arena *arena)
+{
+    struct slice form = path;
+    size_t at = 0, passed = 0;
+
+    if (is_suspect(path)) {
+        char *room = arena_alloc(arena, path.bytes);
+
+        form = room != NULL ? normalise(path, SPELT_RECEIVED, room) : slice_make(NULL, 0);
+    }
+    while (passed < normal_bytes && at < form.bytes) {
+        bool is_escape = form.data[at] == '%';
+        int c = is_escape ? hex_digit(form.data[at + 1]) * 16 + hex_digit(form.data[at + 2]) : 0;
+
+        passed += is_escape && !is_decodable(c) ? 3 : 1;
+        at += is_escape ? 3 : 1;
+    }
+    return slice_skip(form, at);
 }

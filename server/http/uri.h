@@ -54,4 +54,10 @@ bool uri_host_is_odd_ip(struct slice host);
  * remembering, when the arena is spent. */
 struct slice uri_normal_path(struct slice path, struct arena *arena);
 
+/* What stands behind the first normal_bytes of a path's normal form, spelt as
+ * it was received: for what goes on under another prefix. Only dot segments and
+ * doubled slashes are removed, as they could lead out of that prefix. The path
+ * must have a normal form; { NULL, 0 } when the arena is spent. */
+struct slice uri_path_behind(struct slice path, size_t normal_bytes, struct arena *arena);
+
 #endif

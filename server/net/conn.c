@@ -5,6 +5,10 @@
  * call that would say EAGAIN, unless a hang-up was reported: then there is an
  * end to be read and no further edge will come for it. splice() may stop short
  * for reasons of the pipe, so it says nothing.
+ *
+ * recv() and send() of the C library are points where a thread may be
+ * cancelled, which costs two locked instructions a call once there are threads.
+ * Nobody cancels ours: the kernel is asked directly.
  */
 #include "config.h"
 
@@ -12,8 +16,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/sockios.h>
 #include <stdlib.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 /* ---- plain sockets */
@@ -31,7 +38,7 @@ plain_recv(struct conn *conn, void *data, size_t bytes)
     ssize_t got;
 
     do {
-        got = recv(conn->watch.fd, data, bytes, 0);
+        got = syscall(SYS_recvfrom, conn->watch.fd, data, bytes, 0, NULL, NULL);
     } while (got < 0 && errno == EINTR);
     if (likely(got > 0)) {
         if ((size_t)got < bytes && !conn->saw_hangup)
@@ -55,8 +62,9 @@ plain_send(struct conn *conn, const struct iovec *iov, int count, bool more)
     ssize_t sent;
 
     do {
-        sent = count == 1 ? send(conn->watch.fd, iov->iov_base, iov->iov_len, flags)
-                          : sendmsg(conn->watch.fd, &message, flags);
+        sent = count == 1 ? syscall(SYS_sendto, conn->watch.fd, iov->iov_base, iov->iov_len, flags,
+                                    NULL, 0)
+                          : syscall(SYS_sendmsg, conn->watch.fd, &message, flags);
     } while (sent < 0 && errno == EINTR);
     if (unlikely(sent < 0)) {
         if (errno != EAGAIN)
@@ -103,9 +111,9 @@ on_event(struct watch *watch, uint32_t events)
     conn->on_ready(conn);
 }
 
-int
-conn_open(struct conn *conn, struct loop *loop, int fd, void (*on_ready)(struct conn *),
-          void (*on_timeout)(struct timer *))
+void
+conn_open_unwatched(struct conn *conn, struct loop *loop, int fd, void (*on_ready)(struct conn *),
+                    void (*on_timeout)(struct timer *))
 {
     *conn = (struct conn){
         .watch = { .fd = fd, .on_event = on_event },
@@ -117,11 +125,42 @@ conn_open(struct conn *conn, struct loop *loop, int fd, void (*on_ready)(struct 
     };
     timer_init(&conn->timer, on_timeout);
     list_init(&conn->grave.link);
+}
+
+int
+conn_open(struct conn *conn, struct loop *loop, int fd, void (*on_ready)(struct conn *),
+          void (*on_timeout)(struct timer *))
+{
+    conn_open_unwatched(conn, loop, fd, on_ready, on_timeout);
     if (loop_watch(loop, &conn->watch, LOOP_STREAM) < 0) {
         conn->watch.fd = -1;
         return -1;
     }
+    conn->is_watched = true;
     return 0;
+}
+
+void
+conn_watch(struct conn *conn)
+{
+    if (conn->is_watched || !conn_is_open(conn))
+        return;
+    conn->is_watched = true;
+    if (loop_watch(conn->loop, &conn->watch, LOOP_STREAM) == 0)
+        return;
+    /* No more watches are to be had (fs.epoll.max_user_watches). Without one it
+     * would wait for ever: its timer, which ends it, is due at once. */
+    conn->is_broken = true;
+    timer_arm(conn->loop, &conn->timer, 1);
+}
+
+/* What both directions say when there is nothing to be done. */
+static ssize_t
+wait_for_event(struct conn *conn)
+{
+    if (unlikely(!conn->is_watched))
+        conn_watch(conn);
+    return CONN_WAIT;
 }
 
 int
@@ -130,7 +169,9 @@ conn_detach(struct conn *conn)
     int fd = conn->watch.fd;
 
     timer_disarm(&conn->timer);
-    loop_unwatch(conn->loop, &conn->watch);
+    if (conn->is_watched)
+        loop_unwatch(conn->loop, &conn->watch);
+    conn->watch.fd = -1;
     return fd;
 }
 
@@ -144,7 +185,7 @@ conn_close(struct conn *conn)
     timer_disarm(&conn->timer);
     if (conn->transport->close != NULL)
         conn->transport->close(conn);
-    loop_unwatch(conn->loop, &conn->watch);
+    loop_forget(&conn->watch);
     close(fd);
 }
 
@@ -171,7 +212,7 @@ conn_recv(struct conn *conn, void *data, size_t bytes)
     ssize_t got;
 
     if (!conn->may_read)
-        return CONN_WAIT;
+        return wait_for_event(conn);
     if (conn->saw_end)
         return 0;
     got = conn->transport->recv(conn, data, bytes);
@@ -179,6 +220,8 @@ conn_recv(struct conn *conn, void *data, size_t bytes)
         conn->received_bytes += (uint64_t)got;
     else if (got == 0)
         conn->saw_end = true;
+    else if (got == CONN_WAIT)
+        return wait_for_event(conn);
     return got;
 }
 
@@ -188,11 +231,23 @@ conn_send(struct conn *conn, const struct iovec *iov, int count, bool more)
     ssize_t sent;
 
     if (!conn->may_write)
-        return CONN_WAIT;
+        return wait_for_event(conn);
     sent = conn->transport->send(conn, iov, count, more);
     if (likely(sent > 0))
         conn->sent_bytes += (uint64_t)sent;
+    else if (sent == CONN_WAIT)
+        return wait_for_event(conn);
     return sent;
+}
+
+uint64_t
+conn_taken_bytes(const struct conn *conn)
+{
+    int queued = 0;
+
+    if (ioctl(conn->watch.fd, SIOCOUTQ, &queued) < 0 || (uint64_t)queued > conn->sent_bytes)
+        return conn->sent_bytes;
+    return conn->sent_bytes - (uint64_t)queued;
 }
 
 int
@@ -212,7 +267,7 @@ conn_splice_in(struct conn *conn, struct pipe *pipe, size_t bytes)
     ssize_t got;
 
     if (!conn->may_read)
-        return CONN_WAIT;
+        return wait_for_event(conn);
     if (conn->saw_end)
         return 0;
     do {
@@ -234,7 +289,7 @@ conn_splice_in(struct conn *conn, struct pipe *pipe, size_t bytes)
      * socket; the caller empties the pipe before it asks again. */
     if (pipe->fill_bytes == 0)
         conn->may_read = false;
-    return CONN_WAIT;
+    return wait_for_event(conn);
 }
 
 ssize_t
@@ -243,7 +298,7 @@ conn_splice_out(struct conn *conn, struct pipe *pipe, size_t bytes, bool more)
     ssize_t sent;
 
     if (!conn->may_write)
-        return CONN_WAIT;
+        return wait_for_event(conn);
     do {
         sent = splice(pipe->fds[0], NULL, conn->watch.fd, NULL, bytes,
                       SPLICE_F_MOVE | SPLICE_F_NONBLOCK | (more ? SPLICE_F_MORE : 0));
@@ -252,7 +307,7 @@ conn_splice_out(struct conn *conn, struct pipe *pipe, size_t bytes, bool more)
         if (errno != EAGAIN)
             return give_up(conn);
         conn->may_write = false;
-        return CONN_WAIT;
+        return wait_for_event(conn);
     }
     must((size_t)sent <= pipe->fill_bytes);
     pipe->fill_bytes -= (size_t)sent;

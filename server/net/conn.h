@@ -53,6 +53,7 @@ struct conn {
     bool saw_end : 1;    /* recv() returned 0: the peer sends no more */
     bool is_shut : 1;    /* we send no more */
     bool is_broken : 1;  /* HUP or ERR: a write would fail */
+    bool is_watched : 1;
 };
 
 /* Starts watching fd, which must be non-blocking. Takes fd: closed by
@@ -60,6 +61,16 @@ struct conn {
  * still the caller's. */
 int conn_open(struct conn *conn, struct loop *loop, int fd, void (*on_ready)(struct conn *),
               void (*on_timeout)(struct timer *)) MUST_USE;
+
+/* The same, but events come only after conn_watch(), which the first CONN_WAIT
+ * calls too: a short connection may be over before the kernel had to be told
+ * of it. A hang-up is not noticed until then. */
+void conn_open_unwatched(struct conn *conn, struct loop *loop, int fd,
+                         void (*on_ready)(struct conn *), void (*on_timeout)(struct timer *));
+
+/* Watches it if it is not watched yet. When the kernel refuses, the connection
+ * is broken and on_ready is called soon. */
+void conn_watch(struct conn *conn);
 
 /* Hands the descriptor over: stops watching and returns it, open. */
 int conn_detach(struct conn *conn);
@@ -88,6 +99,11 @@ ssize_t conn_recv(struct conn *conn, void *data, size_t bytes);
 /* Writes what the socket takes now; more: further bytes follow at once
  * (MSG_MORE). Returns how many, CONN_WAIT or CONN_FAILED. Never SIGPIPE. */
 ssize_t conn_send(struct conn *conn, const struct iovec *iov, int count, bool more);
+
+/* How many of the bytes sent the peer has acknowledged. The kernel holds
+ * megabytes for a slow one, and asks for more only when a third of it is gone:
+ * what it took from us says little of how fast the peer is. */
+uint64_t conn_taken_bytes(const struct conn *conn);
 
 /* Moves bytes from the socket into the pipe, or out of it. Plain transports
  * only. Results as above. */

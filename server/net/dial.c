@@ -115,6 +115,7 @@ succeed(struct dial *dial, unsigned i, int fd)
         .connect_us = (uint32_t)(now_us() - dial->started_us),
         .was_cached = dial->was_cached,
         .is_stale = dial->is_stale,
+        .until_ms = dial->until_ms,
         .detail = dial_status_text(DIAL_OK),
     };
 
@@ -452,6 +453,7 @@ static void
 use_answer(struct dial *dial, const struct resolve_answer *answer)
 {
     dial->is_stale = answer->is_stale;
+    dial->until_ms = answer->until_ms;
     switch (answer->status) {
     case RESOLVE_OK:
         use_addresses(dial, answer);
@@ -521,6 +523,7 @@ dial_start(struct dial *dial, struct resolver *resolver, struct loop *loop,
     dial->dns_us = 0;
     dial->failed_index = 0;
     dial->is_stale = dial->was_cached = false;
+    dial->until_ms = UINT64_MAX;
     if (target->address != NULL) {
         use_known_address(dial);
         return;

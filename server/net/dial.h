@@ -57,6 +57,7 @@ struct dial_result {
     uint32_t dns_us, connect_us;
     bool was_cached; /* the name needed no question */
     bool is_stale;   /* by an answer past its time (RFC 8767) */
+    uint64_t until_ms; /* how long the name's answer counts; UINT64_MAX: for good */
     const char *detail; /* static words for a log */
 };
 
@@ -77,6 +78,7 @@ struct dial {
     void (*on_done)(struct dial *dial, int fd, const struct dial_result *result);
     struct timer limit, stagger;
     uint64_t started_us; /* the look-up, then the first attempt */
+    uint64_t until_ms;
     uint32_t dns_us;
     int error; /* the most telling failure so far */
     enum dial_status status;

@@ -1,31 +1,21 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* listener.h - accepting client connections and handing them to their mode.
- *
- *     sockets (one address, the process's) --watched by--> acceptor (a thread's) --> mode
- *
- * Each worker thread has one acceptor for every address. It watches its share of
- * the address's sockets, and it also takes connections that another thread
- * accepted but had too many of already.
- */
+/* listener.h - what outlives a snapshot of a listener: how busy it is. */
 #ifndef BASCULE_LISTENER_H
 #define BASCULE_LISTENER_H
 
 #include <stdatomic.h>
+#include <stdbool.h>
 
-#include "server/net/loop.h"
 #include "server/registry.h"
 
-struct counters;
+struct ip;
 struct listener_conf;
-struct sockets;
 struct worker;
 
-/* ---- what outlives a snapshot */
-
 struct listener {
-    struct registered registered;    /* identity: its name */
-    _Atomic int64_t connections;     /* open now, on all threads */
-    _Atomic uint64_t refused;        /* closed at once: not allowed, or over a limit */
+    struct registered registered; /* identity: its name */
+    _Atomic int64_t connections;  /* open now, on all threads */
+    _Atomic uint64_t refused;     /* closed at once: not allowed, or over a limit */
 };
 
 extern const struct registry_kind listener_kind;
@@ -35,54 +25,22 @@ extern const struct registry_kind listener_kind;
 int listener_adopt(struct listener_conf *conf, struct err *err);
 void listener_unref(struct listener *listener);
 
+/* A connection begins: counted until listener_leave(). It holds a reference, so
+ * its end finds the listener whatever became of the snapshot. */
+void listener_enter(struct worker *worker, struct listener *listener);
+
 /* A connection that mode->on_connection() took is over: called exactly once
- * for each, on the worker's thread, with what conf->listener was then. It stays
- * valid until this call, whatever became of the snapshot. */
+ * for each, on the worker's thread, with what conf->listener was then. */
 void listener_leave(struct worker *worker, struct listener *listener);
 
-/* ---- who listens where: one plan for all threads, read-only */
+/* Whether allow_client lets the client in. Who reaches a unix socket (family 0)
+ * was let in by its owner and mode. */
+bool listener_allows(const struct listener_conf *conf, const struct ip *client);
 
-struct acceptors;
+/* The same for those whose PROXY headers are believed. */
+bool listener_believes(const struct listener_conf *conf, const struct ip *peer);
 
-struct listen_item {
-    struct sockets *sockets; /* borrowed, like everything here */
-    struct listener_conf *conf;
-};
-
-/* A thread that takes new connections. */
-struct listen_peer {
-    struct loop *loop;
-    struct counters *counters;
-    struct acceptors *acceptors;
-};
-
-struct listen_plan {
-    uint64_t max_connections; /* of the process */
-    unsigned peer_count;      /* thread 0 .. peer_count - 1 share the sockets */
-    struct listen_peer *peers;
-    size_t count;
-    struct listen_item *items;
-};
-
-/* ---- a thread's share */
-
-struct acceptors {
-    struct worker *worker;
-    const struct listen_plan *plan; /* NULL: none yet */
-    struct list all;                /* of struct acceptor */
-};
-
-void acceptors_init(struct acceptors *acceptors, struct worker *worker);
-
-/* Listens as the plan says from now on. What it no longer names is accepted to
- * the last queued connection and then let go. The worker's snapshot must still be
- * the old one. The old plan may go when all its threads follow the new one. */
-void acceptors_follow(struct acceptors *acceptors, const struct listen_plan *plan);
-
-/* Connections that wait for their PROXY header are closed now. */
-void acceptors_kill(struct acceptors *acceptors);
-
-/* Lets go of everything. Sockets stay open: they are the process's. */
-void acceptors_fini(struct acceptors *acceptors);
+/* Closes a connection that cannot be served, and counts it. */
+void listener_refuse(struct worker *worker, struct listener *listener, int fd);
 
 #endif

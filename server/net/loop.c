@@ -271,7 +271,7 @@ look_at_clock(struct loop *loop)
 {
     loop->now_ns = clock_monotonic_ns();
     loop->now_ms = loop->now_ns / 1000000;
-    loop->wall_ms = clock_wall_ms();
+    loop->wall_ms = clock_wall_coarse_ms();
 }
 
 struct loop *
@@ -351,7 +351,7 @@ loop_turn(struct loop *loop, int at_most)
         struct epoll_event *event = loop->current++;
         struct watch *watch = event->data.ptr;
 
-        if (watch != NULL)
+        if (watch != NULL && watch->fd >= 0)
             watch->on_event(watch, event->events);
     }
     run_due_timers(loop);

@@ -40,6 +40,15 @@ int loop_rewatch(struct loop *loop, struct watch *watch, uint32_t events);
  * see loop_free(). */
 void loop_unwatch(struct loop *loop, struct watch *watch);
 
+/* The same for a descriptor that is closed next, which makes the kernel forget
+ * it: cheaper by a system call. The watch's memory must live until the end of
+ * the turn and not be watched again before. */
+static inline void
+loop_forget(struct watch *watch)
+{
+    watch->fd = -1;
+}
+
 /* ---- deadlines: timers of one length form a queue, so arming is moving to its tail */
 
 struct timer {

@@ -197,6 +197,7 @@ set_answer(struct resolve_answer *answer, enum resolve_status status, const char
     answer->count = 0;
     answer->first_family = 0;
     answer->is_stale = false;
+    answer->until_ms = UINT64_MAX;
     answer->detail = detail;
 }
 
@@ -289,6 +290,7 @@ answer_from_entry(const struct resolver *resolver, const struct dns_entry *entry
     if (entry->count > 0)
         memcpy(answer->ips, entry->ips, entry->count * sizeof(*entry->ips));
     answer->is_stale = entry->is_stale;
+    answer->until_ms = entry->fresh_until_ms;
     answer->first_family = preferred_family(resolver, entry->hash);
 }
 

@@ -60,6 +60,7 @@ struct resolve_answer {
     struct ip ips[RESOLVE_ADDRESSES_MAX]; /* port 0; families take turns when from DNS */
     uint8_t first_family; /* 4 or 6: what worked lately (resolver_prefer()); 0: no news */
     bool is_stale;        /* past its time, as no name server answered (RFC 8767) */
+    uint64_t until_ms;    /* by loop_now_ms(): how long it counts; UINT64_MAX: for good */
     const char *detail;   /* static words for a log */
 };
 

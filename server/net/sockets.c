@@ -11,6 +11,7 @@
 #include "server/schema.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -312,7 +313,10 @@ take_one(struct sockets *sockets, int fd)
         close(fd);
         return 0;
     }
-    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)); /* systemd may not have */
+    /* systemd may not have done this. */
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+    if (fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK) < 0)
+        return -1;
     if (sockets->address.to.any.sa_family == AF_UNIX ||
         !ask(fd, SOL_SOCKET, SO_REUSEPORT, &reuses_port) || !reuses_port)
         sockets->is_shared = true;

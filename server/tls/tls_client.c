@@ -22,13 +22,12 @@
 #define RECORD_BYTES 16384
 #define HOST_BYTES_MAX 255
 
-/* OpenSSL's own names for the two opaque types of the header. */
-static SSL_CTX *
-context_of(struct tls_context *context)
-{
-    return (SSL_CTX *)(void *)context;
-}
+struct tls_context {
+    SSL_CTX *openssl;
+    uint64_t id;
+};
 
+/* A session is OpenSSL's own. */
 static SSL *
 session_of(struct tls_session *session)
 {
@@ -56,30 +55,49 @@ trust(SSL_CTX *context, const char *ca_file, struct err *err)
                    ERR_reason_error_string(ERR_peek_last_error()));
 }
 
+static SSL_CTX *
+new_openssl(const char *ca_file, struct err *err)
+{
+    static const unsigned char alpn[] = "\x08http/1.1";
+    SSL_CTX *openssl = SSL_CTX_new(TLS_client_method());
+
+    if (openssl == NULL) {
+        err_set(err, "TLS: out of memory");
+        return NULL;
+    }
+    SSL_CTX_set_min_proto_version(openssl, TLS1_2_VERSION);
+    SSL_CTX_set_verify(openssl, SSL_VERIFY_PEER, NULL);
+    SSL_CTX_set_mode(openssl, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
+                                  SSL_MODE_RELEASE_BUFFERS);
+    SSL_CTX_set_alpn_protos(openssl, alpn, sizeof(alpn) - 1);
+    if (trust(openssl, ca_file, err) == 0)
+        return openssl;
+    SSL_CTX_free(openssl);
+    return NULL;
+}
+
 struct tls_context *
 tls_context_new(struct arena *arena, const char *ca_file, struct err *err)
 {
-    static const unsigned char alpn[] = "\x08http/1.1";
-    SSL_CTX *context = SSL_CTX_new(TLS_client_method());
+    static _Atomic uint64_t last_id;
+    struct tls_context *context = arena_zalloc(arena, sizeof(*context));
+    SSL_CTX *openssl = new_openssl(ca_file, err);
 
-    if (context == NULL) {
+    if (openssl == NULL)
+        return NULL;
+    if (arena_defer(arena, free_context, openssl) < 0 || context == NULL) {
         err_set(err, "TLS: out of memory");
         return NULL;
     }
-    SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION);
-    SSL_CTX_set_verify(context, SSL_VERIFY_PEER, NULL);
-    SSL_CTX_set_mode(context, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
-                                  SSL_MODE_RELEASE_BUFFERS);
-    SSL_CTX_set_alpn_protos(context, alpn, sizeof(alpn) - 1);
-    if (trust(context, ca_file, err) < 0) {
-        SSL_CTX_free(context);
-        return NULL;
-    }
-    if (arena_defer(arena, free_context, context) < 0) {
-        err_set(err, "TLS: out of memory");
-        return NULL;
-    }
-    return (struct tls_context *)(void *)context;
+    context->openssl = openssl;
+    context->id = ++last_id;
+    return context;
+}
+
+uint64_t
+tls_context_id(const struct tls_context *context)
+{
+    return context->id;
 }
 
 /* ---- handshake */
@@ -117,7 +135,7 @@ done(struct tls_handshake *handshake, const struct tls_result *result)
 static void
 fail(struct tls_handshake *handshake, const char *proxy_error, const char *detail)
 {
-    struct tls_result result = { NULL, proxy_error, detail };
+    struct tls_result result = { .proxy_error = proxy_error, .detail = detail };
 
     done(handshake, &result);
 }
@@ -139,7 +157,7 @@ fail_by_library(struct tls_handshake *handshake)
 static void
 step(struct tls_handshake *handshake)
 {
-    struct tls_result result = { (struct tls_session *)(void *)handshake->ssl, NULL, NULL };
+    struct tls_result result = { .session = (struct tls_session *)(void *)handshake->ssl };
     int got;
 
     ERR_clear_error();
@@ -173,8 +191,11 @@ on_task(struct task *task)
 static void
 on_timeout(struct timer *timer)
 {
-    fail(container_of(timer, struct tls_handshake, conn.timer), "connection_timeout",
-         "the TLS handshake took too long");
+    struct tls_result result = { .proxy_error = "connection_timeout",
+                                 .detail = "the TLS handshake took too long",
+                                 .is_timeout = true };
+
+    done(container_of(timer, struct tls_handshake, conn.timer), &result);
 }
 
 /* Name for SNI and for the certificate; SNI knows no addresses (RFC 6066 section 3). */
@@ -200,7 +221,7 @@ tls_handshake_start(struct loop *loop, int fd, struct tls_context *context, stru
 {
     struct tls_handshake *handshake = calloc(1, sizeof(*handshake));
 
-    if (handshake == NULL || (handshake->ssl = SSL_new(context_of(context))) == NULL ||
+    if (handshake == NULL || (handshake->ssl = SSL_new(context->openssl)) == NULL ||
         !expect_host(handshake->ssl, host) || SSL_set_fd(handshake->ssl, fd) != 1 ||
         conn_open(&handshake->conn, loop, fd, on_ready, on_timeout) < 0) {
         if (handshake != NULL)

@@ -20,10 +20,15 @@ struct tls_session;
  * TLS 1.2 and later. Ends with arena. NULL with err. */
 struct tls_context *tls_context_new(struct arena *arena, const char *ca_file, struct err *err);
 
+/* A number that no other context of this process has or ever had: connections
+ * that were verified by one are not for those who trust another. */
+uint64_t tls_context_id(const struct tls_context *context);
+
 struct tls_result {
     struct tls_session *session; /* the receiver's; NULL: it failed */
     const char *proxy_error;     /* of RFC 9209 section 2.3; static */
     const char *detail;          /* static words */
+    bool is_timeout;
 };
 
 typedef void tls_done_fn(void *arg, int fd, const struct tls_result *result);

@@ -14,6 +14,7 @@
 #include "server/upstream/parent.h"
 
 #include "server/http/h1_parse.h"
+#include "server/http/via.h"
 #include "server/net/address.h"
 #include "server/net/conn.h"
 
@@ -297,6 +298,8 @@ judge_status(struct parent_handshake *hs, unsigned status)
     case 504:
         return finish(hs, PARENT_REFUSED, "connection_timeout",
                       "the parent proxy could not connect in time");
+    case 508:
+        return finish(hs, PARENT_REFUSED, "proxy_loop_detected", "the parent proxy found a loop");
     }
     return finish(hs, PARENT_REFUSED, "destination_unavailable",
                   "the parent proxy did not connect");
@@ -383,6 +386,8 @@ begin_http(struct parent_handshake *hs)
     put_authority(hs);
     put_slice(hs, SLICE(" HTTP/1.1\r\nHost: "));
     put_authority(hs);
+    put_slice(hs, SLICE("\r\nVia: ")); /* by which a loop of parents is found */
+    put_slice(hs, via_value());
     if (hs->parent->user != NULL)
         put_basic_credentials(hs);
     put_slice(hs, SLICE("\r\n\r\n"));

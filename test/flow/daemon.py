@@ -220,6 +220,24 @@ class Daemon:
                 raise Failure(f"the log never said {pattern!r}")
         return found
 
+    def records(self, name="access.log"):
+        """The lines so far of an access log in its folder, format json."""
+        try:
+            with open(self.path(name), encoding="utf-8") as file:
+                return [json.loads(line) for line in file if line.endswith("\n")]
+        except FileNotFoundError:
+            return []
+
+    def wait_record(self, target, name="access.log"):
+        """The access record of the exchange that asked for this target, once it is there."""
+        end = time.monotonic() + WAIT
+        while time.monotonic() < end:
+            for record in self.records(name):
+                if record["target"] == target:
+                    return record
+            time.sleep(0.02)  # a file does not say when it grows
+        raise Failure(f"{name} has no line for {target}")
+
     def command(self, *words, status=0):
         """Runs bascule WORDS -c CONF. Its standard output."""
         done = subprocess.run([program(), *words, "-c", self.conf_path], capture_output=True,

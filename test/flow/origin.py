@@ -45,7 +45,7 @@ class Origin:
     handlers that fail, fail the test file when the origin is closed.
     """
 
-    def __init__(self, handler=None, serve=None, host="127.0.0.1"):
+    def __init__(self, handler=None, serve=None, host="127.0.0.1", port=0):
         self.handler = handler or (lambda request, link: answer(b"hello\n"))
         self.serve = serve or self._serve
         self.handlers = {}
@@ -57,7 +57,7 @@ class Origin:
         self.errors = []
         self.changed = threading.Condition()
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        self.listening = socket.create_server((host, 0), family=family, backlog=512)
+        self.listening = socket.create_server((host, port), family=family, backlog=512)
         self.port = self.listening.getsockname()[1]
         self.address = f"[{host}]:{self.port}" if ":" in host else f"{host}:{self.port}"
         threading.Thread(target=self._accept, daemon=True).start()

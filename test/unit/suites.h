@@ -18,6 +18,7 @@
     X(dial) \
     X(error_page) \
     X(escape) \
+    X(filters) \
     X(group) \
     X(h1_chunked) \
     X(h1_parse) \
@@ -42,6 +43,7 @@
     X(scan) \
     X(schema) \
     X(slice) \
+    X(template) \
     X(tunnel) \
     X(uri)
 

@@ -52,12 +52,6 @@ to_ready(struct conn *conn)
 }
 
 static void
-on_slow(struct timer *timer)
-{
-    (void)timer;
-}
-
-static void
 on_done(struct pump *pump, enum pump_result result)
 {
     (void)pump;
@@ -91,8 +85,6 @@ set_up(bool is_narrow)
     CU_ASSERT_EQUAL_FATAL(conn_open(&bench->to, bench->worker.loop, pair[1], to_ready, NULL), 0);
     h1_reader_init(&bench->reader, &bench->from, &bench->worker);
     h1_writer_init(&bench->writer, &bench->to, &bench->worker);
-    rate_guard_init(&bench->reader.guard, (struct min_rate){ 0 }, on_slow);
-    rate_guard_init(&bench->writer.guard, (struct min_rate){ 0 }, on_slow);
     bench->input = malloc(CONTENT_BYTES * 3);
     bench->output = malloc(CONTENT_BYTES * 3);
     bench->result = -1;
@@ -185,7 +177,7 @@ run(enum h1_framing in, uint64_t in_bytes, enum h1_framing out, uint64_t out_byt
     static const char head[] = "HEAD\r\n\r\n";
     size_t before;
 
-    CU_ASSERT_EQUAL_FATAL(h1_reader_begin(&bench->reader, in, in_bytes, &bench->arena, &limits), 0);
+    CU_ASSERT_EQUAL_FATAL(h1_reader_begin(&bench->reader, in, in_bytes, &limits), 0);
     memcpy(h1_writer_out(&bench->writer), head, sizeof(head) - 1);
     CU_ASSERT_EQUAL_FATAL(h1_writer_begin(&bench->writer, sizeof(head) - 1, out, out_bytes), 0);
     pump_start(&bench->pump, bench->worker.loop, &bench->reader.source, &bench->writer.sink, on_done);
@@ -334,7 +326,7 @@ content_over_its_limit_stops(void)
 
     set_up(false);
     add_chunked(6000, 500, "0\r\n\r\n");
-    CU_ASSERT_EQUAL_FATAL(h1_reader_begin(&bench->reader, H1_CHUNKED, 0, &bench->arena, &limits), 0);
+    CU_ASSERT_EQUAL_FATAL(h1_reader_begin(&bench->reader, H1_CHUNKED, 0, &limits), 0);
     bench->reader.limit_bytes = &limit;
     h1_writer_out(&bench->writer);
     CU_ASSERT_EQUAL(h1_writer_begin(&bench->writer, 0, H1_CHUNKED, 0), 0);

@@ -11,16 +11,19 @@
 #include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "modes/mode.h"
+#include "server/net/acceptor.h"
 #include "server/net/sockets.h"
 #include "server/schema.h"
 #include "server/worker.h"
 
 #define THREADS 3
-#define TURN_MS 50
+#define PAUSE_US 500
+#define TRIES 4000
 
 /* ---- worker threads without threads: their loops are turned by hand */
 
@@ -91,10 +94,10 @@ turn_all(void)
 static void
 wait_taken(unsigned count)
 {
-    for (int tries = 0; tries < 100 && taken_count < count; tries++) {
+    for (int tries = 0; tries < TRIES && taken_count < count; tries++) {
         turn_all();
         if (taken_count < count)
-            usleep(TURN_MS * 10);
+            usleep(PAUSE_US);
     }
     CU_ASSERT_EQUAL(taken_count, count);
 }
@@ -495,6 +498,32 @@ the_limit_of_the_process_counts_all_threads(void)
     end();
 }
 
+/* accept(2), EMFILE: the connection stays in the kernel's queue meanwhile. */
+static void
+without_descriptors_a_connection_waits_and_is_served_later(void)
+{
+    struct rlimit limit, none;
+    int client, next;
+
+    begin(&http_mode, "127.0.0.1:0", 1);
+    client = connect_client();
+    next = dup(client);
+    close(next);
+    CU_ASSERT_EQUAL_FATAL(getrlimit(RLIMIT_NOFILE, &limit), 0);
+    none = limit;
+    none.rlim_cur = (rlim_t)next;
+    CU_ASSERT_EQUAL_FATAL(setrlimit(RLIMIT_NOFILE, &none), 0);
+    for (int i = 0; i < 5; i++)
+        turn_all();
+    CU_ASSERT_EQUAL(taken_count, 0);
+    CU_ASSERT_TRUE(loop_counts(threads[0].worker.loop).events < 5); /* it does not spin */
+    CU_ASSERT_EQUAL_FATAL(setrlimit(RLIMIT_NOFILE, &limit), 0);
+    wait_taken(1);
+    CU_ASSERT_EQUAL(sum_refused(), 0);
+    close(client);
+    end();
+}
+
 static void
 the_port_mode_closes_clients_that_are_not_allowed(void)
 {
@@ -680,6 +709,8 @@ suite_listener(void)
                 one_connection_too_many_is_closed_and_counted);
     CU_add_test(s, "the limit of the process counts all threads",
                 the_limit_of_the_process_counts_all_threads);
+    CU_add_test(s, "without descriptors a connection waits and is served later",
+                without_descriptors_a_connection_waits_and_is_served_later);
     CU_add_test(s, "the port mode closes clients that are not allowed",
                 the_port_mode_closes_clients_that_are_not_allowed);
     CU_add_test(s, "a PROXY header names the client and is read away",

@@ -166,7 +166,9 @@ expect_failure(enum parent_status status, const char *proxy_error)
 
 /* ---- HTTP CONNECT */
 
-#define PLAIN_CONNECT "CONNECT www.example.com:443 HTTP/1.1\r\nHost: www.example.com:443\r\n\r\n"
+#define CONNECT_HEAD "CONNECT www.example.com:443 HTTP/1.1\r\nHost: www.example.com:443\r\n" \
+                     "Via: 1.1 bascule\r\n"
+#define PLAIN_CONNECT CONNECT_HEAD "\r\n"
 
 static void
 connects_through_an_http_parent(void)
@@ -205,8 +207,7 @@ static void
 sends_basic_credentials(void)
 {
     start(&http_login);
-    HEARS("CONNECT www.example.com:443 HTTP/1.1\r\nHost: www.example.com:443\r\n"
-          "Proxy-Authorization: Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==\r\n\r\n");
+    HEARS(CONNECT_HEAD "Proxy-Authorization: Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==\r\n\r\n");
     SAY("HTTP/1.1 200 OK\r\n\r\n");
     expect_success("");
 }
@@ -215,7 +216,8 @@ static void
 writes_ipv6_literals_in_brackets(void)
 {
     start_for(&http, "2001:db8::1", 60000);
-    HEARS("CONNECT [2001:db8::1]:443 HTTP/1.1\r\nHost: [2001:db8::1]:443\r\n\r\n");
+    HEARS("CONNECT [2001:db8::1]:443 HTTP/1.1\r\nHost: [2001:db8::1]:443\r\n"
+          "Via: 1.1 bascule\r\n\r\n");
     stop();
 }
 
@@ -241,6 +243,7 @@ reports_the_status_of_a_refusal(void)
         { "HTTP/1.1 407 Proxy Authentication Required\r\nProxy-Authenticate: Basic realm=\"x\"\r\n"
           "Content-Length: 0\r\n\r\n", 407, "proxy_configuration_error" },
         { "HTTP/1.1 504 Gateway Timeout\r\n\r\n", 504, "connection_timeout" },
+        { "HTTP/1.1 508 Loop Detected\r\n\r\n", 508, "proxy_loop_detected" },
         { "HTTP/1.1 302 Found\r\nLocation: /\r\n\r\n", 302, "destination_unavailable" },
         { "HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n", 101,
           "destination_unavailable" },

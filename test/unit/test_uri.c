@@ -126,6 +126,7 @@ sees_ipv4_in_odd_spellings(void)
     static const char *const fine[] = {
         "127.0.0.1", "0.0.0.0", "255.255.255.255", "127.0.0.1.", "example.com", "1.2.3.4.example",
         "x1", "0xg", "1a", "a.1b", "0x7f.example", "", "::1",
+        "::ffff:127.0.0.1", "64:ff9b::192.0.2.1",
     };
 
     for (size_t i = 0; i < ARRAY_COUNT(odd); i++) {
@@ -275,6 +276,32 @@ normal_forms_hold_their_promises(void)
     CU_ASSERT_EQUAL(wrong, 0);
 }
 
+/* What follows any part of a normal form has that part's rest as its own form. */
+static void
+spells_what_is_behind_a_prefix_as_received(void)
+{
+    static const struct {
+        const char *path;
+        size_t bytes;
+        const char *behind;
+    } cases[] = {
+        { "/api/x", 4, "/x" },
+        { "/api", 4, "" },
+        { "/%61pi/%41%2f%3b", 4, "/%41%2f%3b" },
+        { "/a%20b/%7e", 6, "/%7e" },
+        { "/a%2bb%c3/y", 7, "/y" },
+        { "/api/../api/x", 4, "/x" },
+        { "/x/%2e%2E/api/./%41", 4, "/%41" },
+        { "//api//%2e/x", 4, "/x" },
+        { "/%252e%252e/x", 0, "/%252e%252e/x" },
+        { "/a\\..//b", 2, "\\../b" },
+    };
+
+    for (size_t i = 0; i < ARRAY_COUNT(cases); i++)
+        expect_slice(uri_path_behind(slice_of(cases[i].path), cases[i].bytes, &arena),
+                     cases[i].behind);
+}
+
 static void
 says_so_when_memory_is_short(void)
 {
@@ -304,5 +331,7 @@ suite_uri(void)
                 returns_the_path_itself_when_nothing_changes);
     CU_add_test(s, "refuses escapes that are none", refuses_escapes_that_are_none);
     CU_add_test(s, "normal forms hold their promises", normal_forms_hold_their_promises);
+    CU_add_test(s, "spells what is behind a prefix as received",
+                spells_what_is_behind_a_prefix_as_received);
     CU_add_test(s, "says so when memory is short", says_so_when_memory_is_short);
 }
