@@ -180,4 +180,5 @@ pipeline_end(struct exchange *ex)
         if (entry->conf->ops->end != NULL)
             entry->conf->ops->end(entry->conf, entry->state, ex);
     }
+    ex->filters = NULL;
 }

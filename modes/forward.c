@@ -124,6 +124,21 @@ named_networks(struct arena *arena, const char *const *names, struct err *err)
     return set;
 }
 
+/* Loading the system's certificates takes tens of milliseconds, so listeners
+ * that trust the same ones share them. */
+static struct tls_context *
+shared_trust(const struct forward_conf *forward, const struct conf *conf)
+{
+    for (size_t i = 0; i < conf->listeners.count; i++) {
+        const struct forward_conf *other = conf->listeners.items[i];
+
+        if (other->listener.mode == &forward_mode && other->tls != NULL &&
+            slice_equal(slice_of(other->tls_ca), slice_of(forward->tls_ca)))
+            return other->tls;
+    }
+    return NULL;
+}
+
 static int
 finish(struct listener_conf *listener, struct conf *conf, struct arena *arena, struct err *err)
 {
@@ -131,14 +146,15 @@ finish(struct listener_conf *listener, struct conf *conf, struct arena *arena, s
     static const char *const own_clients[] = { "loopback", "private", "link-local", NULL };
     struct forward_conf *forward = (struct forward_conf *)(void *)listener;
 
-    (void)conf;
     forward->special = named_networks(arena, not_public, err);
     if (listener->allow_client == NULL) /* never an open proxy by accident */
         listener->allow_client = named_networks(arena, own_clients, err);
     if (forward->special == NULL || listener->allow_client == NULL ||
         add_anonymity(forward, arena) < 0)
         return err_set(err, "no memory");
-    forward->tls = tls_context_new(arena, forward->tls_ca, err);
+    forward->tls = shared_trust(forward, conf);
+    if (forward->tls == NULL)
+        forward->tls = tls_context_new(arena, forward->tls_ca, err);
     if (forward->tls == NULL)
         return err_prefix(err, "tls_ca: ");
     return finish_parent(forward, arena, err);

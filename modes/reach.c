@@ -177,9 +177,9 @@ on_dialed(struct dial *dial, int fd, const struct dial_result *result)
 
     ex->phases.dns_ns += result->dns_us * 1000ull;
     ex->phases.connect_ns += result->connect_us * 1000ull;
+    ex->upstream_ip = result->ip;
     if (result->status == DIAL_OK) {
         reach->connection.fd = fd;
-        ex->upstream_ip = result->ip;
         reach->until_ms = result->until_ms;
         reach->state = DIALED;
     } else {
@@ -330,11 +330,13 @@ secure(struct exchange *ex)
     struct reach *reach = ex->reach;
     int fd = reach->connection.fd;
 
-    if (!ex->to.is_tls)
+    if (ex->request.method == METHOD_CONNECT)
         return use_connection(ex);
     if (reach->connection.head.bytes > 0)
-        return fail_here(ex, END_UPSTREAM_BAD, 502, "tls_protocol_error",
-                         "it spoke before the TLS handshake");
+        return fail_here(ex, END_UPSTREAM_BAD, 502, "http_protocol_error",
+                         "it spoke before it was asked");
+    if (!ex->to.is_tls)
+        return use_connection(ex);
     reach->connection.fd = -1;
     reach->state = SECURING;
     reach->dialing->tls = tls_handshake_start(ex->worker->loop, fd, ex->to.tls, ex->to.host,

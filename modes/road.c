@@ -121,6 +121,18 @@ has_no_content(const struct exchange *ex)
            (ex->request.method == METHOD_CONNECT && status < 300);
 }
 
+/* Memory ran out while the response was read or changed: what did not fit is
+ * missing from it, and nobody knows what that was. Our own errors can do
+ * without. */
+static void
+refuse_incomplete(struct exchange *ex)
+{
+    if (!arena_is_spent(&ex->arena) || (ex->end != END_DONE && ex->end != END_ANSWERED))
+        return;
+    counter_up(ex->worker->counters, limits_hit);
+    exchange_answer(ex, 503, END_LIMIT, NULL);
+}
+
 /* The last steps: what the client sees. */
 static enum step
 deliver(struct exchange *ex)
@@ -134,6 +146,7 @@ deliver(struct exchange *ex)
         break;
     }
     pipeline_wrap_deliver(ex);
+    refuse_incomplete(ex);
     ex->is_head_only = has_no_content(ex);
     ex->is_started = true;
     count_response(ex);
@@ -259,6 +272,8 @@ strip_hops(struct exchange *ex)
     if (slice_list_has(request->upgrade, SLICE("h2c")) ||
         slice_list_has(request->upgrade, SLICE("h2")) || ex->to.is_tls)
         request->wants_upgrade = false;
+    if (request->wants_upgrade || request->method == METHOD_CONNECT)
+        ex->asked = fields_copy(&request->fields, &ex->arena);
     if (fields_has(&request->fields, FIELD_CONNECTION))
         fields_remove_hop_by_hop(&request->fields);
     return STEP_NEXT;
@@ -352,7 +367,7 @@ road_fail(struct exchange *ex, const struct failure *failure)
     exchange_decide(ex, DECISION_FAILURE, NULL, "%s%s%s", end_reason_word(failure->reason),
                     failure->detail != NULL ? ": " : "",
                     failure->detail != NULL ? failure->detail : "");
-    exchange_answer(ex, failure->status, failure->reason, NULL);
+    exchange_answer(ex, failure->status, failure->reason, failure->detail);
     return STEP_ANSWER;
 }
 
@@ -398,11 +413,21 @@ on_response(struct exchange *ex)
     jump(ex, STEP_FETCHED);
 }
 
+static bool
+is_no_hint(const struct field *field, void *arg)
+{
+    (void)arg;
+    return field->id != FIELD_LINK;
+}
+
+/* Filters do not see it: where there are some, only what it is for passes them. */
 static void
 on_interim(struct exchange *ex, unsigned status, const struct fields *fields)
 {
     struct fields copy = *fields;
 
+    if (ex->filters != NULL)
+        fields_remove_if(&copy, is_no_hint, NULL);
     if (fields_has(&copy, FIELD_CONNECTION))
         fields_remove_hop_by_hop(&copy);
     counter_up(ex->worker->counters, responses_1xx);
@@ -428,17 +453,19 @@ on_upstream_failed(struct exchange *ex, const struct failure *failure, bool was_
     answer_instead(ex, failure);
 }
 
-/* The client broke off its upload, or sent too much of it. */
+/* The client broke off its upload, was too slow, or sent too much of it. */
 static void
-on_request_cut(struct exchange *ex)
+on_request_cut(struct exchange *ex, enum end_reason reason)
 {
-    bool is_over_limit = ex->down->ops->request_is_over_limit(ex);
-    struct failure failure = { END_CLIENT_ABORT, 400, NULL, "the request's content was cut short" };
+    struct failure failure = { reason, 400, NULL, "the request's content was cut short" };
 
-    if (is_over_limit) {
+    if (ex->down->ops->request_is_over_limit(ex)) {
         counter_up(ex->worker->counters, limits_hit);
         failure = (struct failure){ END_LIMIT, 413, NULL,
                                     "the request's content is longer than allowed" };
+    } else if (reason == END_CLIENT_TIMEOUT) {
+        failure.status = 408;
+        failure.detail = "the request's content did not arrive in time";
     }
     ex->request.wants_close = true;
     if (ex->is_started) {
@@ -452,13 +479,6 @@ on_request_cut(struct exchange *ex)
 static void
 on_client_gone(struct exchange *ex, enum end_reason reason)
 {
-    struct failure failure = { reason, 408, NULL, "the request's content did not arrive in time" };
-
-    ex->request.wants_close = true;
-    if (reason == END_CLIENT_TIMEOUT && !ex->is_started) {
-        answer_instead(ex, &failure);
-        return;
-    }
     ex->end = reason;
     road_end(ex, false);
 }
@@ -493,6 +513,10 @@ road_begin(struct exchange *ex)
 {
     ex->road = &ops;
     ex->step = ex->is_answered ? STEP_DELIVER : STEP_FIRST;
+    if (ex->listener->access_log != NULL) {
+        ex->referer = fields_get(&ex->request.fields, FIELD_REFERER);
+        ex->user_agent = fields_get(&ex->request.fields, FIELD_USER_AGENT);
+    }
     if (ex->listener->timeouts.exchange_ms > 0) {
         ex->deadline.on_due = on_deadline;
         timer_arm(ex->worker->loop, &ex->deadline, ex->listener->timeouts.exchange_ms);

@@ -12,6 +12,7 @@
 
 struct log_names {
     struct slice site, route, group, endpoint;
+    const char *hierarchy; /* squid's word for how the next hop was found; NULL: the usual */
 };
 
 static struct slice
@@ -28,6 +29,7 @@ find_names(const struct exchange *ex, struct log_names *names)
         .route = name_of(ex->route != NULL ? ex->route->name : NULL),
         .group = name_of(ex->to.group != NULL ? ex->to.group->name : NULL),
         .endpoint = name_of(ex->endpoint != NULL ? ex->endpoint->to : NULL),
+        .hierarchy = ex->to.parent != NULL && ex->upstream_ip.family != 0 ? "FIRSTUP_PARENT" : NULL,
     };
 }
 
@@ -139,15 +141,15 @@ fill_text(const struct exchange *ex, struct access_record *record, const struct 
     record->scheme = request->scheme;
     record->host = request->authority;
     record->version = request->minor_version == 0 ? SLICE("HTTP/1.0") : SLICE("HTTP/1.1");
-    record->referer = fields_get(&request->fields, FIELD_REFERER);
-    record->user_agent = fields_get(&request->fields, FIELD_USER_AGENT);
+    record->referer = ex->referer;
+    record->user_agent = ex->user_agent;
     record->site = names->site;
     record->route = names->route;
     record->group = names->group;
     record->endpoint = names->endpoint;
+    record->hierarchy = names->hierarchy;
     record->end = end_reason_word(ex->end);
     record->cache = squid_word(ex);
-    record->hierarchy = ex->to.parent != NULL ? "FIRSTUP_PARENT" : NULL;
     record->request = &request->fields;
     record->response = &ex->response.fields;
 }

@@ -9,15 +9,18 @@
 
 #include "modes/tunnels.h"
 
+#include "filters/pipeline.h"
 #include "modes/mode.h"
 #include "modes/reach.h"
 #include "modes/road.h"
 #include "modes/road_log.h"
+#include "server/base/log.h"
 #include "server/generation.h"
 #include "server/net/tunnel.h"
 #include "server/snapshot.h"
 #include "server/upstream/endpoint.h"
 
+#include <stdio.h>
 #include <unistd.h>
 
 void
@@ -27,6 +30,8 @@ tunnel_accept(struct exchange *ex)
     ex->response.reason = SLICE("Connection established");
     ex->is_tunnel = true;
 }
+
+static void judge_again(struct tunnel *tunnel, void *arg);
 
 static enum end_reason
 reason_of(enum tunnel_end end)
@@ -101,6 +106,7 @@ tunnel_begin(struct exchange *ex)
     }
     ex->down = NULL;
     timer_disarm(&ex->deadline);
+    pipeline_end(ex); /* filters have no part in it, and belong to the snapshot */
     road_log_keep_names(ex);
     ex->tunnel = tunnel_start(ex->worker, client.fd, client.head, upstream.fd, upstream.head,
                               &conf, on_done, ex);
@@ -113,6 +119,8 @@ tunnel_begin(struct exchange *ex)
     if (ex->slot != NULL)
         endpoint_ref(ex->slot);
     ex->endpoint = NULL;
+    if (ex->generation != ex->worker->generation)
+        judge_again(ex->tunnel, NULL); /* there was a reload on the way here */
 }
 
 /* ---- reload */
@@ -131,49 +139,96 @@ listener_now(const struct exchange *ex)
     return NULL;
 }
 
-/* Asks the new policy, which may write on the exchange as on any other; what
- * it wrote is of no further use. */
-static bool
-is_still_allowed(struct exchange *ex)
+/* The last reason against it, or what the client would be told now. */
+static void
+say_why(const struct exchange *ex, char *why, size_t room)
 {
-    struct destination to = ex->to;
-    struct listener_conf *listener = listener_now(ex);
+    struct slice what = SLICE("");
+
+    for (const struct decision *d = ex->decisions; d != NULL; d = d->next)
+        if (d->kind == DECISION_DENY)
+            what = d->what;
+    if (what.bytes > 0)
+        snprintf(why, room, "%.*s", SLICE_ARG(what));
+    else
+        snprintf(why, room, "the answer would be %u now", ex->response.status);
+}
+
+/* Asks the policy of the new generation about the request as it came. Judging
+ * writes on the exchange as on any other: what it writes goes with an arena of
+ * its own, and the exchange is then as it was. */
+static bool
+is_allowed(struct exchange *ex, struct listener_conf *listener, struct generation *generation,
+           char *why, size_t room)
+{
+    struct exchange before = *ex;
     enum step verdict;
 
-    if (listener == NULL) {
-        exchange_decide(ex, DECISION_DENY, NULL, "its listener is gone");
-        return false;
-    }
+    arena_init(&ex->arena, &ex->worker->blocks, (size_t)listener->limits.arena_bytes);
+    ex->decisions = NULL;
+    ex->last_decision = &ex->decisions;
     ex->listener = listener;
-    ex->site = NULL;
-    ex->route = NULL;
+    ex->generation = generation;
+    ex->request.fields = *before.asked;
     verdict = listener->mode->judge(ex);
     if (verdict == STEP_NEXT)
         verdict = listener->mode->route(ex);
-    if (verdict == STEP_NEXT && ex->to.may_connect != NULL && ex->to.parent == NULL)
-        verdict = ex->to.may_connect(&ex->upstream_ip, ex) ? STEP_NEXT : STEP_ANSWER;
-    ex->to = (struct destination){ .port = to.port, .host = to.host };
+    if (verdict == STEP_NEXT && ex->to.may_connect != NULL && ex->to.parent == NULL &&
+        !ex->to.may_connect(&ex->upstream_ip, ex))
+        verdict = STEP_ANSWER;
+    say_why(ex, why, room);
+    arena_fini(&ex->arena);
+    *ex = before;
+    return verdict == STEP_NEXT;
+}
+
+static void
+close_denied(struct tunnel *tunnel, const char *why)
+{
+    const struct exchange *ex = tunnel->arg;
+    char client[IP_TEXT_BYTES];
+
+    ip_text(&ex->client_ip, client);
+    log_info("listener \"%s\": tunnel of client %s to %.*s closed after reload: %s",
+             ex->listener->name, client, SLICE_ARG(ex->request.authority), why);
+    tunnel_close(tunnel, TUNNEL_DENIED);
+}
+
+/* It lets the old snapshot go, and all that leads there. */
+static void
+move(struct exchange *ex, struct listener_conf *listener, struct generation *generation)
+{
+    generation_release(ex->generation);
+    ex->generation = generation;
+    ex->listener = listener;
+    ex->to = (struct destination){ .port = ex->to.port, .host = ex->to.host };
     ex->site = NULL;
     ex->route = NULL;
-    return verdict == STEP_NEXT;
 }
 
 static void
 judge_again(struct tunnel *tunnel, void *arg)
 {
     struct exchange *ex = tunnel->arg;
-    struct generation *old;
+    struct listener_conf *listener;
+    struct generation *generation;
+    char why[256];
 
     (void)arg;
     if (tunnel->on_done != on_done)
         return; /* of the port mode */
-    if (!is_still_allowed(ex)) {
-        tunnel_close(tunnel, TUNNEL_DENIED);
+    listener = listener_now(ex);
+    if (listener == NULL) {
+        close_denied(tunnel, "its listener is gone");
         return;
     }
-    old = ex->generation;
-    ex->generation = generation_hold(ex->worker);
-    generation_release(old);
+    generation = generation_hold(ex->worker);
+    if (is_allowed(ex, listener, generation, why, sizeof(why))) {
+        move(ex, listener, generation);
+        return;
+    }
+    close_denied(tunnel, why);
+    generation_release(generation);
 }
 
 void

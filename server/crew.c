@@ -26,14 +26,32 @@ member_of(struct worker_thread *thread)
 
 /* ---- what threads answer */
 
+/* While somebody follows an older plan, connections may be handed to a thread
+ * that this plan has: its loop has to be there. */
+static void
+end_idle(struct crew *crew)
+{
+    for (unsigned i = 0; i < crew->count && crew->unfollowed == 0; i++) {
+        struct crew_member *member = &crew->members[i];
+
+        if (!member->is_idle)
+            continue;
+        member->is_idle = false;
+        member->state = CREW_ENDING;
+        worker_thread_end(member->thread);
+    }
+}
+
 static void
 on_followed(struct worker_thread *thread)
 {
     struct crew *crew = crew_of(thread);
 
     must(crew->unfollowed > 0);
-    if (--crew->unfollowed == 0)
-        crew->events->on_all_followed(crew);
+    if (--crew->unfollowed > 0)
+        return;
+    crew->events->on_all_followed(crew);
+    end_idle(crew);
 }
 
 static void
@@ -43,8 +61,8 @@ on_idle(struct worker_thread *thread)
 
     if (member->state != CREW_RETIRING)
         return; /* it was called back meanwhile */
-    member->state = CREW_ENDING;
-    worker_thread_end(thread);
+    member->is_idle = true;
+    end_idle(crew_of(thread));
 }
 
 static void
@@ -124,6 +142,8 @@ crew_publish(struct crew *crew, struct snapshot *snapshot, const struct listen_p
             continue;
         must(member->state != CREW_ENDING);
         member->state = stays ? CREW_SERVING : CREW_RETIRING;
+        if (stays)
+            member->is_idle = false;
         worker_thread_publish(member->thread, snapshot, plan,
                               stays    ? WORKER_SERVE
                               : drains ? WORKER_DRAIN

@@ -36,6 +36,7 @@ struct crew {
     struct crew_member {
         struct worker_thread *thread;
         enum crew_state state;
+        bool is_idle; /* it has said so, and waits for our answer */
     } members[WORKERS_MAX];
     unsigned count;      /* numbers ever used */
     unsigned unfollowed, unreported;

@@ -163,6 +163,7 @@ make_folder(const char *path)
 static int
 prepare_control(struct holdings *holdings, const char *path, struct err *err)
 {
+    static const struct socket_owner ours = { (uid_t)-1, (gid_t)-1 }; /* not the worker process's */
     struct control_socket *next = &holdings->next_control;
     char text[ADDRESS_TEXT_BYTES];
 
@@ -172,8 +173,9 @@ prepare_control(struct holdings *holdings, const char *path, struct err *err)
     if (address_parse(&next->address, slice_of(text), 0, err) < 0)
         return err_prefix(err, "control: ");
     make_folder(path);
-    next->fd = socket_open_unix(&next->address, CONTROL_BACKLOG, CONTROL_MODE, &holdings->owner,
-                                err);
+    next->fd = socket_open_unix(&next->address, CONTROL_BACKLOG, CONTROL_MODE, &ours, err);
+    if (next->fd < 0 && errno == EADDRINUSE)
+        return err_set(err, "control: %s is in use, perhaps by another bascule", path);
     return next->fd < 0 ? err_prefix(err, "control: ") : 0;
 }
 
@@ -190,10 +192,9 @@ close_control(struct control_socket *control)
 void
 holdings_send_control(struct holdings *holdings, int channel_fd)
 {
-    uint64_t uid = holdings->owner.uid != (uid_t)-1 ? holdings->owner.uid : geteuid();
     bool has_one = holdings->control.fd >= 0;
 
-    if (channel_send(channel_fd, CHANNEL_CONTROL, uid, NULL, &holdings->control.fd, has_one) < 0)
+    if (channel_send(channel_fd, CHANNEL_CONTROL, geteuid(), NULL, &holdings->control.fd, has_one) < 0)
         log_error("control socket: cannot be passed on: %s", strerrordesc_np(errno));
 }
 

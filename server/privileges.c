@@ -12,6 +12,9 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
+/* Whom root's worker process becomes when nobody said. */
+#define DEFAULT_USER "nobody"
+
 static int
 find_user(struct identity *identity, const char *user, struct err *err)
 {
@@ -22,7 +25,7 @@ find_user(struct identity *identity, const char *user, struct err *err)
     if (entry == NULL && errno != 0)
         return err_errno(err, "user \"%s\" cannot be looked up", user);
     if (entry == NULL)
-        return err_set(err, "user \"%s\" does not exist on this machine", user);
+        return err_set(err, "user \"%s\" does not exist on this machine: name one in \"user\"", user);
     identity->uid = entry->pw_uid;
     identity->gid = entry->pw_gid;
     snprintf(identity->user, sizeof(identity->user), "%s", user);
@@ -48,9 +51,9 @@ int
 identity_find(struct identity *identity, const char *user, const char *group, struct err *err)
 {
     *identity = (struct identity){ .uid = geteuid(), .gid = getegid() };
-    if (geteuid() != 0 || user == NULL)
+    if (geteuid() != 0)
         return 0;
-    if (find_user(identity, user, err) < 0)
+    if (find_user(identity, user != NULL ? user : DEFAULT_USER, err) < 0)
         return -1;
     if (group != NULL && find_group(identity, group, err) < 0)
         return -1;

@@ -16,7 +16,8 @@ struct identity {
 };
 
 /* Looks up a user and a group, as the configuration names them; either may be
- * NULL. Only root can become somebody else: for others nothing is looked up.
+ * NULL: nobody, and the user's own group. Only root can become somebody else: for
+ * others nothing is looked up.
  * 0, or -1 when there is no such user. */
 int identity_find(struct identity *identity, const char *user, const char *group,
                   struct err *err);

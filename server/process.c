@@ -709,6 +709,7 @@ process_run(const struct worker_hooks *hooks)
 {
     struct err err;
 
+    log_be_daemon();
     if (init(&process, hooks, &err) < 0) {
         log_error("%s", err.text);
         return 1;

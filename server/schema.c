@@ -139,11 +139,13 @@ static const struct option listener_options[] = {
     { .name = "allow_client", .type = OPTION_NETWORKS,
       .offset = offsetof(struct listener_conf, allow_client),
       .text = "Networks whose clients are served; others are refused. When not given, forward "
-              "mode serves loopback and private networks, the other modes everyone." },
+              "mode serves loopback and private networks, the other modes everyone. Who comes by a "
+              "unix socket was let in by its owner and mode." },
     { .name = "trusted_proxies", .type = OPTION_NETWORKS,
       .offset = offsetof(struct listener_conf, trusted_proxies),
       .text = "Networks of proxies in front of this one whose X-Forwarded-For and Forwarded "
-              "fields are believed." },
+              "fields are believed (the former where both are there); who comes by a unix socket "
+              "is believed then, too." },
     { .name = "proxy_protocol", .type = OPTION_BOOL,
       .offset = offsetof(struct listener_conf, proxy_protocol), .fallback = "false",
       .text = "Connections begin with a PROXY protocol header (version 1 or 2), which names the "
@@ -190,7 +192,7 @@ const struct option upstream_timeout_options[] = {
     { .name = "idle", .type = OPTION_TIME, .offset = offsetof(struct upstream_timeouts, idle_ms),
       .fallback = "60s", .min = 1, .max = 24 * HOUR,
       .text = "How long a connection is kept for the next exchange; best a little less than the "
-              "servers keep it." },
+              "servers keep it. It is not used longer than its address counts in the DNS." },
     { .name = NULL },
 };
 
@@ -471,7 +473,8 @@ static const struct option access_log_options[] = {
       .text = "\"/path\", \"stdout\", \"stderr\", \"syslog:\" or \"syslog:udp:HOST:PORT\"." },
     { .name = "format", .type = OPTION_STRING, .offset = offsetof(struct access_log_conf, format),
       .fallback = "combined",
-      .text = "common, combined, squid, json, or a text with %{name} for values." },
+      .text = "common, combined, squid, json, or a text with %{NAME} for values: see ACCESS "
+              "LOGS in bascule.conf(5)." },
     { .name = NULL },
 };
 
@@ -482,7 +485,8 @@ const struct option conf_options[] = {
       .fallback = "0", .max = WORKERS_MAX,
       .text = "Worker threads. 0: one for each CPU." },
     { .name = "user", .type = OPTION_STRING, .offset = offsetof(struct conf, user),
-      .text = "User the worker process runs as when Bascule is started by root." },
+      .text = "User the worker process runs as when Bascule is started by root; when not given, "
+              "nobody. Better is a user of its own." },
     { .name = "user_group", .type = OPTION_STRING, .offset = offsetof(struct conf, user_group),
       .text = "Group it runs as; when not given, that of the user." },
     { .name = "control", .type = OPTION_STRING, .offset = offsetof(struct conf, control),

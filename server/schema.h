@@ -215,6 +215,10 @@ extern const struct option upstream_timeout_options[];
  * about gets the place and name of their listener or filter put in front. */
 int schema_finish(struct conf *conf, struct arena *arena, struct err *err);
 
+/* The path of the control socket where the configuration says nothing: a place
+ * that its user may write to. */
+const char *schema_default_control(struct arena *arena);
+
 /* The group of that name, for finish hooks. NULL with err, which names the
  * nearest one. */
 struct group_conf *conf_group(const struct conf *conf, const char *name, struct err *err);

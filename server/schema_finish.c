@@ -46,9 +46,8 @@ finish_access_logs(struct linker *linker)
     return 0;
 }
 
-/* Where nobody said where: a place that its user may write to. */
-static const char *
-default_control(struct arena *arena)
+const char *
+schema_default_control(struct arena *arena)
 {
     const char *runtime = getenv("XDG_RUNTIME_DIR");
 
@@ -65,7 +64,7 @@ finish_control(struct linker *linker)
     struct conf *conf = linker->conf;
 
     if (conf->control == NULL)
-        conf->control = default_control(linker->arena);
+        conf->control = schema_default_control(linker->arena);
     else if (strcmp(conf->control, "off") == 0)
         conf->control = NULL;
     return 0;

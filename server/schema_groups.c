@@ -45,6 +45,8 @@ parse_host(struct endpoint_conf *endpoint, struct slice host, struct arena *aren
         return 0;
     if (slice_find(host, ':') >= 0)
         return err_set(err, "an IPv6 address stands in brackets: \"[::1]:80\"");
+    if (host.bytes == 0)
+        return err_set(err, "the host is missing: expected HOST:PORT");
     return err_set(err, "\"%.*s\" is neither a host name nor an IP address", SLICE_ARG(host));
 }
 
@@ -89,8 +91,10 @@ parse_literal(struct endpoint_conf *endpoint, struct err *err)
 static bool
 looks_literal(const char *to)
 {
+    size_t digits = strspn(to, "0123456789.");
+
     return to[0] == '[' || strncmp(to, "unix:", 5) == 0 ||
-           to[strspn(to, "0123456789.")] == ':';
+           (to[digits] == ':' && (digits > 0 || to[1] == ':'));
 }
 
 static int

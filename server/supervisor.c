@@ -86,7 +86,7 @@ choose_identity(struct supervisor *s, const struct conf *conf, struct err *err)
     if (s->identity.is_other)
         owner = (struct socket_owner){ s->identity.uid, s->identity.gid };
     else if (geteuid() == 0)
-        log_warn("the worker process runs as root: name a user in the configuration");
+        log_warn("the worker process runs as root, as the configuration wants");
     else if (conf->user != NULL)
         log_info("user \"%s\" is left aside: only root can change users", conf->user);
     holdings_init(&s->holdings, &owner);
@@ -267,7 +267,7 @@ answer_reload(struct supervisor *s, enum channel_kind kind, const char *text)
 static void
 reload_failed(struct supervisor *s, const char *why)
 {
-    log_error("reload: %s: generation %" PRIu64 " serves on", why, s->current.generation);
+    log_error("reload: %s (generation %" PRIu64 " serves on)", why, s->current.generation);
     answer_reload(s, CHANNEL_REFUSED, why);
     tell_status(s);
 }
@@ -650,6 +650,7 @@ supervisor_run(const struct supervisor_conf *conf)
     struct err err;
 
     s->conf = conf;
+    log_be_daemon();
     if (start(s, &err) < 0) {
         fprintf(stderr, "bascule: %s\n", err.text);
         s->exit_status = 1;

@@ -36,9 +36,7 @@ struct worker {
     bool is_retiring;          /* this thread is to go: answer with Connection: close */
     bool is_draining;          /* the process is to stop */
     struct list clients;       /* of struct client_conn: all open client connections of HTTP modes */
-    struct list tunnels;       /* of struct tunnel_link.link: judged again on reload */
-    struct list pools;         /* forward destinations with idle connections, oldest first */
-    struct hash_table *destinations;
+    struct list tunnels;       /* of struct tunnel.link: judged again on reload */
 };
 
 /* The worker of the calling thread; NULL elsewhere. */

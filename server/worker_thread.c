@@ -9,6 +9,7 @@
 
 #include "server/worker_thread.h"
 
+#include "server/base/hash.h"
 #include "server/base/log.h"
 #include "server/generation.h"
 #include "server/log/log_thread.h"
@@ -342,12 +343,14 @@ static int
 init_worker(struct worker_thread *thread, const struct resolver_conf *resolver, struct err *err)
 {
     struct worker *worker = &thread->worker;
+    struct hash_key key;
 
+    hash_key_random(&key);
+    worker->next_exchange_id = key.half[0]; /* no other thread or process counts from there */
     block_pool_init(&worker->blocks, BLOCKS_KEPT);
     pipe_pool_init(&worker->pipes, PIPES_KEPT, thread->setting->pipes_max);
     list_init(&worker->clients);
     list_init(&worker->tunnels);
-    list_init(&worker->pools);
     worker->in = aligned_alloc(PAGE_BYTES, SCRATCH_BYTES);
     worker->out = aligned_alloc(PAGE_BYTES, SCRATCH_BYTES);
     if (worker->in == NULL || worker->out == NULL)

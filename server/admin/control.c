@@ -153,7 +153,7 @@ may_ask(const struct control *control, int fd)
 
     if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &bytes) < 0)
         return false;
-    if (peer.uid == 0 || peer.uid == geteuid() || peer.uid == control->conf.owner)
+    if (peer.uid == 0 || peer.uid == control->conf.owner)
         return true;
     log_warn("control socket: user %u is neither root nor ours: refused", (unsigned)peer.uid);
     return false;

@@ -22,7 +22,7 @@ struct control;
 
 struct control_conf {
     struct loop *loop;
-    uid_t owner; /* root, this user and our own may ask */
+    uid_t owner; /* he and root may ask */
     /* A request came: answered with control_answer() under its ticket, now or later. */
     void (*on_request)(void *arg, uint64_t ticket, struct slice request);
     void *arg;

@@ -153,7 +153,7 @@ write_endpoint(FILE *out, const struct endpoint_conf *conf, int width, uint64_t 
         snprintf(state, sizeof(state), "down for %" PRIu32 " s", (numbers.down_ms + 999) / 1000);
     else
         snprintf(state, sizeof(state), "down, to be tried");
-    fprintf(out, "    %-*s  %-17s %7" PRIu64 " in flight %9" PRIu64 " served %6" PRIu64 " failed\n",
+    fprintf(out, "    %-*s  %-17s %7" PRIu64 " in flight %9" PRIu64 " picked %6" PRIu64 " failed\n",
             width, conf->to, state, numbers.in_flight, numbers.picked, numbers.failed);
 }
 
@@ -271,7 +271,7 @@ json_endpoint(FILE *out, const struct endpoint_conf *conf, uint64_t now_ms)
     fprintf(out, "{\"to\":");
     json_string(out, conf->to);
     fprintf(out, ",\"up\":%s,\"down_ms\":%" PRIu32 ",\"in_flight\":%" PRIu64
-            ",\"served\":%" PRIu64 ",\"failed\":%" PRIu64 "}",
+            ",\"picked\":%" PRIu64 ",\"failed\":%" PRIu64 "}",
             numbers.is_up ? "true" : "false", numbers.down_ms, numbers.in_flight, numbers.picked,
             numbers.failed);
 }

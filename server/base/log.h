@@ -2,8 +2,9 @@
 /* log.h - the error log: what operators should know.
  *
  * Callable from any thread and never blocks on the sink: a line is put whole
- * into the calling thread's ring and written by the log thread. Until
- * log_thread_start(), and in commands, lines go straight to stderr.
+ * into the calling thread's ring and written by the log thread. Where none runs,
+ * lines go straight to stderr: with time and level in a daemon, after the
+ * program's name in a command.
  *
  * error: someone must act; warn: degraded yet serving; info: lifecycle;
  * debug: state changes. Peer bytes must be escaped by log_escape().
@@ -20,6 +21,9 @@ enum log_level { LEVEL_ERROR, LEVEL_WARN, LEVEL_INFO, LEVEL_DEBUG };
 
 /* Lines above this level are dropped. Set from the configuration. */
 extern _Atomic(enum log_level) log_level;
+
+/* From now on this process is a daemon, whose lines are read long after. */
+void log_be_daemon(void);
 
 #define log_error(...) log_write(LEVEL_ERROR, __VA_ARGS__)
 #define log_warn(...) log_write(LEVEL_WARN, __VA_ARGS__)

@@ -5,6 +5,7 @@
 #include "server/commands/members.h"
 
 #include "server/config/reader.h"
+#include "server/privileges.h"
 #include "server/snapshot.h"
 
 #include <stdio.h>
@@ -21,9 +22,17 @@ plural(size_t count)
     return count == 1 ? "" : "s";
 }
 
+/* The configuration is good by itself; root would still have to become its user. */
 static int
 write_good(const char *path, const struct conf *conf)
 {
+    struct identity identity;
+    struct err err;
+
+    if (identity_find(&identity, conf->user, conf->user_group, &err) < 0) {
+        fprintf(stderr, "%s: %s\n", path, err.text);
+        return 1;
+    }
     printf("%s: ok: %zu listener%s, %zu site%s, %zu group%s\n", path, conf->listeners.count,
            plural(conf->listeners.count), conf->sites.count, plural(conf->sites.count),
            conf->groups.count, plural(conf->groups.count));

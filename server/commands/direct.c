@@ -56,8 +56,9 @@ static const struct flag port_flags[] = {
 
 /* ---- writing configuration text */
 
+/* s and what is put behind it, in quotes. */
 static void
-write_string(FILE *out, struct slice s)
+write_string(FILE *out, struct slice s, const char *more)
 {
     fputc('"', out);
     for (size_t i = 0; i < s.bytes; i++) {
@@ -66,7 +67,7 @@ write_string(FILE *out, struct slice s)
         else
             fprintf(out, s.data[i] == '"' || s.data[i] == '\\' ? "\\%c" : "%c", s.data[i]);
     }
-    fputc('"', out);
+    fprintf(out, "%s\"", more);
 }
 
 /* option = [ "a", "b" ]; of all values of the flag, which may be lists with commas. */
@@ -85,7 +86,7 @@ write_list(FILE *out, const struct arguments *arguments, const char *flag, const
             continue;
         while (slice_next_element(&list, &element)) {
             fputs(is_first ? "" : ", ", out);
-            write_string(out, element);
+            write_string(out, element, "");
             is_first = false;
         }
     }
@@ -96,7 +97,7 @@ static void
 write_text(FILE *out, const char *option, const char *value)
 {
     fprintf(out, "%s = ", option);
-    write_string(out, slice_of(value));
+    write_string(out, slice_of(value), "");
     fprintf(out, ";\n");
 }
 
@@ -112,15 +113,15 @@ write_access_log(FILE *out, const char *to)
         char path[2 * PATH_MAX];
 
         snprintf(path, sizeof(path), "%s/%s", folder, to);
-        write_string(out, slice_of(path));
+        write_string(out, slice_of(path), "");
     } else {
-        write_string(out, slice_of(to));
+        write_string(out, slice_of(to), "");
     }
     fprintf(out, "; } );\n");
 }
 
-static void
-write_common(FILE *out, const struct arguments *arguments)
+static int
+write_common(FILE *out, const struct arguments *arguments, struct err *err)
 {
     const char *workers = arguments_get(arguments, "--workers");
     const char *user = arguments_get(arguments, "--user");
@@ -128,15 +129,16 @@ write_common(FILE *out, const struct arguments *arguments)
     const char *access_log = arguments_get(arguments, "--access-log");
     uint64_t number;
 
-    if (workers != NULL && slice_to_u64(slice_of(workers), UINT32_MAX, &number))
+    if (workers != NULL && !slice_to_u64(slice_of(workers), UINT32_MAX, &number))
+        return err_set(err, "--workers %s: expected a number", workers);
+    if (workers != NULL)
         fprintf(out, "workers = %s;\n", workers);
-    else if (workers != NULL)
-        write_text(out, "workers", workers); /* its option says what is wrong */
     if (user != NULL)
         write_text(out, "user", user);
     write_text(out, "control", control != NULL ? control : "off");
     if (access_log != NULL)
         write_access_log(out, access_log);
+    return 0;
 }
 
 static void
@@ -161,26 +163,23 @@ write_url(FILE *out, struct slice url, struct err *err)
 {
     struct slice rest = slice_skip(url, strlen("http://"));
 
+    if (slice_starts_with(url, SLICE("https://")))
+        return err_set(err, "--to %.*s: servers are asked over http:// only", SLICE_ARG(url));
     if (!slice_starts_with(url, SLICE("http://"))) {
-        if (slice_starts_with(url, SLICE("https://")))
-            return err_set(err, "--to %.*s: servers are asked over http:// only", SLICE_ARG(url));
-        write_string(out, url);
+        write_string(out, url, "");
         return 0;
     }
     if (rest.bytes > 0 && rest.data[rest.bytes - 1] == '/')
         rest.bytes--;
+    if (rest.bytes == 0)
+        return err_set(err, "--to %.*s: the host is missing", SLICE_ARG(url));
     if (slice_find(rest, '/') >= 0 || slice_find(rest, '?') >= 0)
         return err_set(err,
                        "--to %.*s: a server, without a path; with a configuration file, "
                        "add_prefix puts one in front",
                        SLICE_ARG(url));
-    if (slice_find(rest, ':') < 0 || rest.data[rest.bytes - 1] == ']') {
-        char *with_port = strndupa(rest.data, rest.bytes);
-
-        fprintf(out, "\"%s:80\"", with_port);
-        return 0;
-    }
-    write_string(out, rest);
+    write_string(out, rest,
+                 slice_find(rest, ':') < 0 || rest.data[rest.bytes - 1] == ']' ? ":80" : "");
     return 0;
 }
 
@@ -222,9 +221,10 @@ serve(const struct arguments *arguments, const char *listen, write_rest_fn *writ
 
     if (out == NULL)
         return 1;
-    write_common(out, arguments);
+    status = write_common(out, arguments, &err);
     write_listener(out, arguments, listen);
-    status = write_rest != NULL ? write_rest(out, arguments, &err) : 0;
+    if (status == 0 && write_rest != NULL)
+        status = write_rest(out, arguments, &err);
     fclose(out);
     conf.text = slice_make(text, bytes);
     status = status < 0 ? command_fail(&err) : supervisor_run(&conf);

@@ -5,12 +5,18 @@
 #include "server/commands/members.h"
 
 #include "server/admin/client.h"
-#include "server/snapshot.h"
+#include "server/base/arena.h"
+#include "server/config/node.h"
+#include "server/config/source.h"
+#include "server/config/syntax.h"
+#include "server/schema.h"
 
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
+#define ARENA_BYTES 8192
 #define ANSWER_S 30
 #define RELOAD_S 300 /* a very large configuration takes its time */
 
@@ -31,29 +37,53 @@ static const struct flag status_flags[] = {
     { .name = NULL },
 };
 
-/* Where the daemon that serves this configuration can be asked. */
+/* ---- where the daemon can be asked */
+
+static char *
+control_of_tree(const char *path, const struct config_tree *tree, struct err *err)
+{
+    const struct config_node *node = config_node_find(config_tree_root(tree), "control");
+    struct arena arena;
+    char *control;
+
+    if (node == NULL) {
+        arena_init(&arena, NULL, ARENA_BYTES);
+        control = strdup(schema_default_control(&arena));
+        arena_fini(&arena);
+        return control;
+    }
+    if (config_node_kind(node) == CONFIG_TEXT && config_node_text(node).data[0] == '/')
+        return strdup(config_node_text(node).data);
+    err_set(err, "%s names no control socket: --control PATH does", path);
+    return NULL;
+}
+
+/* What the file says of the control socket, whatever else may be wrong with it:
+ * nobody should have to finish a change in order to look or to stop. */
 static char *
 control_of_conf(const char *path, struct err *err)
 {
     struct config_source source;
-    struct snapshot *snapshot;
-    char *control = NULL;
+    struct config_tree *tree = NULL;
+    char *text, *control = NULL;
+    unsigned line = 0;
 
     if (config_load(path, &source, err) < 0)
         return NULL;
-    snapshot = snapshot_new(&source, err);
-    config_source_fini(&source);
-    if (snapshot == NULL) {
-        err_prefix(err, "the control socket is not known (--control PATH tells): ");
-        return NULL;
-    }
-    if (snapshot->conf.control == NULL)
-        err_set(err, "%s switches the control socket off", path);
+    text = config_syntax_rewrite(&source, err);
+    if (text != NULL)
+        tree = config_tree_new(text, &line, err);
+    if (tree != NULL)
+        control = control_of_tree(path, tree, err);
     else
-        control = strdup(snapshot->conf.control);
-    snapshot_unref(snapshot);
+        err_prefix(err, "the control socket is not known (--control PATH tells): ");
+    config_tree_free(tree);
+    free(text);
+    config_source_fini(&source);
     return control;
 }
+
+/* ---- asking */
 
 static int
 ask(const struct arguments *arguments, const char *request, unsigned wait_s)

@@ -12,6 +12,7 @@
 #define PATH_MAX_BYTES 256
 #define TABLES_MAX 256 /* described in one walk */
 #define DEPTH_MAX 12
+#define LINE_COLUMNS 80
 
 struct walk {
     FILE *out;
@@ -109,9 +110,7 @@ write_type(const struct option *row, char *text, size_t bytes)
 static const char *
 default_text(const struct option *row)
 {
-    if (row->is_required)
-        return "required";
-    return row->fallback != NULL ? row->fallback : "-";
+    return row->is_required ? "required" : row->fallback;
 }
 
 static const char *
@@ -231,23 +230,48 @@ walk_table(struct walk *walk, const struct option *options, const char *prefix, 
 
 /* ---- the listing */
 
+/* Words of text in lines of a terminal. */
 static void
-print_line(struct walk *walk, const char *path, const struct option *row, const char *same_as)
+print_indented(FILE *out, const char *text)
 {
-    char type[512];
+    int column = 0;
+
+    while (*(text += strspn(text, " ")) != '\0') {
+        int bytes = (int)strcspn(text, " ");
+
+        if (column > 0 && column + 1 + bytes > LINE_COLUMNS) {
+            fputc('\n', out);
+            column = 0;
+        }
+        column += fprintf(out, "%s%.*s", column > 0 ? " " : "    ", bytes, text);
+        text += bytes;
+    }
+    fputc('\n', out);
+}
+
+static void
+print_row(struct walk *walk, const char *path, const struct option *row, const char *same_as)
+{
+    char type[512], text[2048];
 
     write_type(row, type, sizeof(type));
-    fprintf(walk->out, "%-40s  %-16s  %-10s  %s", path, type, default_text(row), sentence(row));
-    if (same_as != NULL)
-        fprintf(walk->out, " Members: as in %s.", same_as);
-    fputc('\n', walk->out);
+    fprintf(walk->out, "%s (%s", path, type);
+    if (row->is_required || row->fallback != NULL)
+        fprintf(walk->out, "; %s%s", row->is_required ? "" : "default ", default_text(row));
+    snprintf(text, sizeof(text), "%s", sentence(row));
+    if (same_as != NULL) {
+        append(text, sizeof(text), " Its members are those of ", same_as);
+        append(text, sizeof(text), ".", "");
+    }
+    fprintf(walk->out, ")\n");
+    print_indented(walk->out, text);
 }
 
 int
 describe_options(FILE *out, const struct option *root, const char *name, struct err *err)
 {
     struct walk walk = {
-        .out = out, .wanted = slice_of(name), .print = print_line,
+        .out = out, .wanted = slice_of(name), .print = print_row,
     };
 
     nearest_init(&walk.nearest, walk.wanted);

@@ -10,15 +10,15 @@
 #include "server/base/err.h"
 #include "server/config/option.h"
 
-/* Prints a line for every option: its path, type with range or words, default
- * and sentence:
+/* Prints every option: its path, type with range or words, default and sentence:
  *
- *     listeners[].timeouts.client_head   time 1s..1h   10s   Longest wait ...
+ *     listeners[].timeouts.head (time 1s..1h; default 10s)
+ *         Longest wait ...
  *
  * "[reverse]" instead of "[]" marks options of that family alone. A table that
  * was printed before is referred to. With a name, prints only options whose
- * path has it as a component or as its end ("client_head",
- * "timeouts.client_head", "reverse"), and what lies below. Returns 0, or -1
+ * path has it as a component or as its end ("head",
+ * "timeouts.head", "reverse"), and what lies below. Returns 0, or -1
  * with err proposing the nearest name when there is none such. */
 int describe_options(FILE *out, const struct option *root, const char *name, struct err *err);
 

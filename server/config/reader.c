@@ -100,7 +100,7 @@ report(struct config_reader *reader, unsigned line, const char *format, ...)
     if (line > 0)
         config_source_fail(reader->source, line, &err, "%s%s", path, text);
     else
-        err_set(&err, "%s%s", path, text);
+        err_set(&err, "%s: %s%s", reader->source->files[0], path, text);
     if (reader->error_count++ == 0 && reader->err != NULL)
         *reader->err = err;
     if (reader->all != NULL && reader->all->count < CONFIG_ERRORS_MAX)

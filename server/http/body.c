@@ -12,6 +12,7 @@
 #include "server/http/body.h"
 
 #define TURN_BYTES (512u * 1024)
+#define PASS_BYTES 4096u /* what passing a piece costs of it at least: a system call */
 
 static void
 finish(struct pump *pump, enum pump_result result)
@@ -97,6 +98,8 @@ pass(struct pump *pump, size_t *budget)
         fail_sink(pump);
         return false;
     }
+    if (taken < PASS_BYTES)
+        taken = PASS_BYTES;
     *budget -= taken < *budget ? taken : *budget;
     return true;
 }

@@ -126,9 +126,11 @@ static const char page[] =
     "@media (prefers-color-scheme: dark) {\n"
     "  :root { --ink: #e6e9ee; --soft: #9aa5b4; --line: #343b46; --paper: #1b2028;\n"
     "    --desk: #12151a; --mark: #ff9a76; } }\n"
-    "body { margin: 0; min-height: 100vh; display: grid; place-items: center;\n"
+    "* { box-sizing: border-box; }\n"
+    "body { margin: 0; padding: 1rem; min-height: 100vh; display: grid; place-items: center;\n"
+    "  grid-template-columns: minmax(0, 36rem); justify-content: center;\n"
     "  background: var(--desk); color: var(--ink); font: 1rem/1.6 system-ui, sans-serif; }\n"
-    "main { box-sizing: border-box; width: min(36rem, 100%%); padding: 2rem 2.25rem;\n"
+    "main { width: 100%%; padding: 2rem 2.25rem;\n"
     "  background: var(--paper); border: 1px solid var(--line); border-radius: .75rem; }\n"
     "h1 { margin: 0; font-size: 1.6rem; line-height: 1.3; }\n"
     "h1 span { color: var(--mark); font-variant-numeric: tabular-nums; }\n"
@@ -145,7 +147,7 @@ static const char page[] =
     "<dl>\n"
     "%5$.*6$s"
     "%7$.*8$s"
-    "<dt>Reference</dt><dd>%9$" PRIu64 "</dd>\n"
+    "<dt>Reference</dt><dd>%9$016" PRIx64 "</dd>\n"
     "</dl>\n"
     "</main>\n"
     "</body>\n"
@@ -207,7 +209,7 @@ error_page_json(struct arena *arena, unsigned status, const char *why, const str
 
     return arena_printf(arena,
                         "{\"type\":\"about:blank\",\"title\":\"%.*s\",\"status\":%u%.*s%.*s,"
-                        "\"instance\":\"#exchange-%" PRIu64 "\"}\n",
+                        "\"instance\":\"#exchange-%016" PRIx64 "\"}\n",
                         SLICE_ARG(reason), status, SLICE_ARG(detail), SLICE_ARG(rule_member),
                         exchange_id);
 }

@@ -13,7 +13,7 @@
 
 /* A small, self-contained page: what happened, why (plain words; NULL: the
  * status alone), which rule decided (NULL: none; shown as file:line) and the
- * exchange's number, by which the log has it. Empty when the arena is spent. */
+ * exchange's number, as the log writes it. Empty when the arena is spent. */
 struct slice error_page_html(struct arena *arena, unsigned status, const char *why,
                              const struct place *rule, uint64_t exchange_id);
 

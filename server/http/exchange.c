@@ -115,6 +115,7 @@ exchange_answer_with(struct exchange *ex, unsigned status, enum end_reason reaso
     *response = (struct response){ .status = (uint16_t)status, .minor_version = 1 };
     ex->end = reason;
     ex->is_answered = true;
+    ex->is_tunnel = false;
     if (type == NULL) {
         response->length = 0;
         return;

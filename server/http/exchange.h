@@ -174,10 +174,11 @@ struct road_ops {
     /* No response will come from this connection. can_retry: nothing of an
      * answer was seen and the connection had been idle before. */
     void (*on_upstream_failed)(struct exchange *ex, const struct failure *failure, bool can_retry);
-    /* The request's content was cut short or broke a limit: the origin must
-     * not take what it has for the whole. */
-    void (*on_request_cut)(struct exchange *ex);
-    /* The client is gone or timed out; downstream is still attached. */
+    /* The request's content was cut short, broke a limit (END_CLIENT_ABORT) or
+     * came too slowly (END_CLIENT_TIMEOUT): the origin must not take what it has
+     * for the whole. The client may still be told. */
+    void (*on_request_cut)(struct exchange *ex, enum end_reason reason);
+    /* The client is gone or takes nothing; downstream is still attached. */
     void (*on_client_gone)(struct exchange *ex, enum end_reason reason);
     /* What a filter or step that said wait calls to go on. */
     void (*on_resume)(struct exchange *ex);
@@ -205,6 +206,7 @@ struct exchange {
     struct response response;
     uint64_t body_limit_bytes; /* of request content; 0: none. Filters may lower it. */
 
+    struct slice referer, user_agent; /* as the client sent them, for the log */
     struct slice normal_path;  /* the one normal form, once a site's routes were looked at */
     struct site_conf *site;
     struct route_conf *route;
@@ -225,6 +227,7 @@ struct exchange {
     enum end_reason end;
     struct phases phases;
     struct tunnel *tunnel;     /* while it is one */
+    struct fields *asked;      /* of what may become one: the request's as they came */
     struct listener *counted_by; /* and whose connection it is then; NULL: down's */
     struct log_names *log_names; /* kept for a tunnel's log line */
     uint64_t tunnel_bytes_up, tunnel_bytes_down;
@@ -266,12 +269,5 @@ void exchange_answer(struct exchange *ex, unsigned status, enum end_reason reaso
 /* The same with a body of one's own, borrowed; type may be NULL (then no body). */
 void exchange_answer_with(struct exchange *ex, unsigned status, enum end_reason reason,
                           const char *type, struct slice body);
-
-/* Counts n more bytes of request content. False when the limit is passed. */
-static inline bool
-exchange_body_fits(const struct exchange *ex, uint64_t so_far)
-{
-    return ex->body_limit_bytes == 0 || so_far <= ex->body_limit_bytes;
-}
 
 #endif

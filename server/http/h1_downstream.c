@@ -209,7 +209,7 @@ drain(struct h1_downstream *d)
             next_request(d);
             return;
         case FLOW_FAILED:
-            close_now(d);
+            start_linger(d); /* it may still read the answer */
             return;
         }
     }
@@ -411,7 +411,7 @@ on_slow_body(struct timer *timer)
     if (!rate_guard_is_too_slow(&guards->body, d->conn.loop, d->reader.content_bytes))
         return;
     counter_up(d->worker->counters, client_timeouts);
-    d->ex->road->on_client_gone(d->ex, END_CLIENT_TIMEOUT);
+    d->ex->road->on_request_cut(d->ex, END_CLIENT_TIMEOUT);
 }
 
 static void
@@ -648,7 +648,9 @@ on_timeout(struct timer *timer)
         refuse_head(d, &refusal);
         return;
     }
-    if (d->state != LINGER || !lingers_on(d))
+    if (d->state == EXCHANGE) /* it could not be watched, and is broken: conn_watch() */
+        go_on(d);
+    else if (d->state != LINGER || !lingers_on(d))
         close_now(d);
 }
 
@@ -696,6 +698,10 @@ republish_client(struct client_conn *link)
     struct h1_downstream *d = of_link(link);
     struct config_list *listeners = &d->worker->snapshot->conf.listeners;
 
+    if (d->state == LINGER) { /* it ends by itself, and the client is to see all of its answer */
+        d->listener = NULL;
+        return;
+    }
     for (size_t i = 0; i < listeners->count; i++) {
         struct listener_conf *listener = listeners->items[i];
 

@@ -107,6 +107,7 @@ h1_reader_keep(struct h1_reader *reader)
     if (!move_to_own(reader, reader->bytes)) {
         reader->bytes = 0;
         reader->is_bad = true;
+        reader->conn->saw_end = true; /* what would follow the gap is not read */
         return false;
     }
     return true;
@@ -359,10 +360,8 @@ offer_chunks(struct h1_reader *reader, struct piece *piece)
 }
 
 static enum flow
-offer(struct source *source, unsigned forms, struct piece *piece)
+offer_content(struct h1_reader *reader, unsigned forms, struct piece *piece)
 {
-    struct h1_reader *reader = container_of(source, struct h1_reader, source);
-
     if (reader->is_done)
         return FLOW_END;
     switch ((enum h1_framing)reader->framing) {
@@ -376,6 +375,18 @@ offer(struct source *source, unsigned forms, struct piece *piece)
         return offer_until_close(reader, piece);
     }
     return FLOW_FAILED;
+}
+
+/* Once there is something to take, it is not the peer who makes us wait. */
+static enum flow
+offer(struct source *source, unsigned forms, struct piece *piece)
+{
+    struct h1_reader *reader = container_of(source, struct h1_reader, source);
+    enum flow flow = offer_content(reader, forms, piece);
+
+    if (flow == FLOW_MORE && reader->guard != NULL)
+        rate_guard_moved(reader->guard, reader->conn->loop);
+    return flow;
 }
 
 static void
@@ -410,8 +421,6 @@ take(struct source *source, size_t bytes)
     struct h1_reader *reader = container_of(source, struct h1_reader, source);
 
     reader->content_bytes += bytes;
-    if (reader->guard != NULL)
-        rate_guard_moved(reader->guard, reader->conn->loop);
     if (reader->framing == H1_CHUNKED) {
         take_chunks(reader, bytes);
         return;
@@ -426,9 +435,20 @@ take(struct source *source, size_t bytes)
         h1_reader_skip(reader, bytes);
 }
 
+/* Nobody waits for the peer any more. */
+static void
+cancel(struct source *source)
+{
+    struct h1_reader *reader = container_of(source, struct h1_reader, source);
+
+    if (reader->guard != NULL)
+        rate_guard_stop(reader->guard);
+}
+
 static const struct source_ops reader_ops = {
     .offer = offer,
     .take = take,
+    .cancel = cancel,
 };
 
 static int
@@ -473,8 +493,10 @@ h1_reader_begin(struct h1_reader *reader, enum h1_framing framing, uint64_t leng
 void
 h1_reader_continue(struct h1_reader *reader)
 {
+    bool is_news = reader->awaits_continue && reader->content_bytes == 0;
+
     reader->awaits_continue = false;
-    if (!reader->is_done)
+    if (is_news)
         wait_for_peer(reader);
 }
 

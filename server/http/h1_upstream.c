@@ -48,7 +48,6 @@ struct h1_upstream {
     uint8_t state;
     uint8_t interims;
     bool request_sent;   /* all of it has left for the socket */
-    bool request_broken; /* it could not be sent: an answer may be there all the same */
     bool is_last;        /* the origin will close it, or we must */
     bool saw_response;   /* any byte of an answer */
 };
@@ -277,10 +276,21 @@ on_head_timeout(struct timer *timer)
 {
     struct h1_upstream *u = of_conn(container_of(timer, struct conn, timer));
 
-    if (!u->request_sent && u->ex->request_pump.moved_bytes > 0)
+    if (u->ex->request_pump.is_running && u->ex->request_pump.moved_bytes > 0)
         return; /* the client does not wait for 100: it is its turn */
     counter_up(u->worker->counters, upstream_timeouts);
     fail(u, END_UPSTREAM_TIMEOUT, 504, "http_response_timeout", "no response in time");
+}
+
+/* The response goes on without the rest of the request. */
+static void
+give_up_request(struct h1_upstream *u)
+{
+    struct pump *pump = &u->ex->request_pump;
+
+    if (pump->source != NULL && pump->source->ops->cancel != NULL)
+        pump->source->ops->cancel(pump->source);
+    pump_stop(pump);
 }
 
 static void
@@ -291,6 +301,10 @@ on_slow_request(struct timer *timer)
     if (!rate_guard_is_too_slow(&u->request_guard, u->pooled.conn.loop,
                                 conn_taken_bytes(&u->pooled.conn)))
         return;
+    if (u->state == BODY) { /* it has answered, and does not want the rest */
+        give_up_request(u);
+        return;
+    }
     counter_up(u->worker->counters, upstream_timeouts);
     fail(u, END_UPSTREAM_TIMEOUT, 504, "connection_write_timeout", "it takes no more of the request");
 }
@@ -310,12 +324,13 @@ on_request_sent(struct pump *pump, enum pump_result result)
         return;
     case PUMP_SINK_FAILED:
         /* It may have answered before it closed; the reader will find out. */
-        u->request_broken = true;
-        if (u->state == SENT)
-            read_head(u);
+        if (u->state != SENT)
+            return;
+        timer_arm(u->pooled.conn.loop, &u->pooled.conn.timer, u->timeouts.head_ms);
+        read_head(u);
         return;
     case PUMP_SOURCE_FAILED:
-        ex->road->on_request_cut(ex);
+        ex->road->on_request_cut(ex, END_CLIENT_ABORT);
         return;
     }
 }
@@ -334,7 +349,7 @@ send_request(struct upstream *up, struct exchange *ex)
     u->state = SENT;
     u->scan = (struct h1_scan){ 0 };
     u->interims = 0;
-    u->request_sent = u->request_broken = u->is_last = u->saw_response = false;
+    u->request_sent = u->is_last = u->saw_response = false;
     if (bytes == 0 || h1_writer_begin(&u->writer, bytes, framing, request->length) < 0) {
         fail(u, END_LIMIT, 431, "http_request_error", "the request head is too large to send on");
         return;

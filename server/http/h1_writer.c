@@ -52,7 +52,8 @@ h1_writer_fini(struct h1_writer *writer)
     h1_writer_end(writer);
 }
 
-/* Moves the unsent part of the head to memory of its own. */
+/* Moves the unsent part of the head to memory of its own. When it is lost
+ * instead, nothing may follow: the connection takes no more. */
 static bool
 keep_head(struct h1_writer *writer)
 {
@@ -67,6 +68,7 @@ keep_head(struct h1_writer *writer)
     if (own == NULL) {
         writer->head_bytes = 0;
         writer->conn->error = ENOMEM;
+        (void)conn_shutdown(writer->conn);
         return false;
     }
     memcpy(own, writer->head, writer->head_bytes);
@@ -393,8 +395,8 @@ put_slices(struct h1_writer *writer, const struct piece *piece, size_t *taken)
     if (sent == CONN_WAIT)
         return wait_for_room(writer);
     *taken = account(writer, &load, (size_t)sent);
-    if ((size_t)sent < load.ours + load.content + load.tail)
-        return wait_for_room(writer);
+    if ((size_t)sent < load.ours + load.content + load.tail) /* TLS takes a record at a time */
+        return writer->conn->may_write ? FLOW_MORE : wait_for_room(writer);
     moved(writer);
     return is_end(writer, piece, *taken) ? FLOW_END : FLOW_MORE;
 }

@@ -410,3 +410,22 @@ fields_remove_hop_by_hop(struct fields *fields)
     }
     fields_remove_if(fields, is_hop_by_hop, NULL);
 }
+
+/* ---- copying */
+
+struct fields *
+fields_copy(const struct fields *fields, struct arena *arena)
+{
+    struct fields *copy = arena_alloc(arena, sizeof(*copy));
+
+    if (copy == NULL)
+        return NULL;
+    *copy = *fields;
+    copy->room = copy->count;
+    copy->items = arena_alloc(arena, copy->count * sizeof(*copy->items));
+    if (copy->items == NULL)
+        return NULL;
+    if (copy->count > 0)
+        memcpy(copy->items, fields->items, copy->count * sizeof(*copy->items));
+    return copy;
+}

@@ -92,6 +92,10 @@ unsigned fields_remove_name(struct fields *fields, struct slice name);
 /* Removes every field for which drop returns true. */
 unsigned fields_remove_if(struct fields *fields, bool (*drop)(const struct field *, void *), void *arg);
 
+/* A copy that changes to fields leave as it is. Borrows names and values.
+ * NULL when the arena is spent. */
+struct fields *fields_copy(const struct fields *fields, struct arena *arena);
+
 /* Removes hop-by-hop fields and those that Connection nominates, except ones
  * that may never be nominated (RFC 9110 section 7.6.1). */
 void fields_remove_hop_by_hop(struct fields *fields);

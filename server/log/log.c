@@ -22,6 +22,14 @@
 
 _Atomic(enum log_level) log_level = LEVEL_INFO;
 
+static bool is_daemon;
+
+void
+log_be_daemon(void)
+{
+    is_daemon = true;
+}
+
 /* One message is one line and cannot steer a terminal, whatever was forgotten
  * to be escaped in it. */
 static void
@@ -42,18 +50,15 @@ written_bytes(int result, size_t room)
 }
 
 static void
-write_directly(const char *format, va_list args)
+write_directly(enum log_level level, const char *format, va_list args)
 {
-    static const char prefix[] = "bascule: ";
-    char line[sizeof(prefix) + MESSAGE_MAX];
-    char *text = line + sizeof(prefix) - 1;
-    size_t bytes;
+    char line[LOG_INTRO_BYTES + MESSAGE_MAX + 1];
+    char *text = is_daemon ? log_intro(line, level, clock_wall_ms()) : stpcpy(line, "bascule: ");
+    size_t bytes = written_bytes(vsnprintf(text, MESSAGE_MAX, format, args), MESSAGE_MAX);
 
-    memcpy(line, prefix, sizeof(prefix) - 1);
-    bytes = written_bytes(vsnprintf(text, MESSAGE_MAX, format, args), MESSAGE_MAX);
     make_harmless(text, bytes);
     text[bytes++] = '\n';
-    if (write(STDERR_FILENO, line, bytes + sizeof(prefix) - 1) < 0)
+    if (write(STDERR_FILENO, line, (size_t)(text - line) + bytes) < 0)
         return; /* there is nowhere else to say so */
 }
 
@@ -64,7 +69,7 @@ write_message(enum log_level level, const char *format, va_list args)
     char *text;
 
     if (!log_thread_is_running()) {
-        write_directly(format, args);
+        write_directly(level, format, args);
         return;
     }
     text = log_begin(NULL, level, clock_wall_ms(), &room);

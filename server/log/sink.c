@@ -557,6 +557,12 @@ put_text(char *at, const char *text, size_t bytes)
     return at + bytes;
 }
 
+char *
+log_intro(char *at, enum log_level level, uint64_t wall_ms)
+{
+    return put_text(text_time_iso(at, wall_ms), level_words[level], 7);
+}
+
 /* HEADER and no STRUCTURED-DATA: RFC 5424 section 6. */
 static char *
 put_syslog_intro(char *at, const struct log_sink *sink, enum log_level level, bool is_message,
@@ -630,8 +636,7 @@ log_sink_put(struct log_sink *sink, enum log_level level, bool is_message, uint6
     if (sink->is_syslog) {
         at = put_syslog_intro(at, sink, level, is_message, wall_ms);
     } else if (is_message) {
-        at = text_time_iso(at, wall_ms);
-        at = put_text(at, level_words[level], 7);
+        at = log_intro(at, level, wall_ms);
     }
     at = put_text(at, line.data, line.bytes);
     *at++ = '\n';

@@ -82,6 +82,11 @@ void log_sinks_each(void (*visit)(struct log_sink *sink, void *arg), void *arg);
 /* Sums over all sinks, past ones included. */
 struct log_counts log_sinks_counts(void);
 
+/* How a message begins where its readers see nothing but the line: time and
+ * level, at most LOG_INTRO_BYTES. Returns their end. */
+#define LOG_INTRO_BYTES 40
+char *log_intro(char *at, enum log_level level, uint64_t wall_ms);
+
 /* ---- for the log thread alone */
 
 /* A log thread serves the sinks from now on, and wake() makes it look at them;

@@ -69,7 +69,7 @@ void conn_open_unwatched(struct conn *conn, struct loop *loop, int fd,
                          void (*on_ready)(struct conn *), void (*on_timeout)(struct timer *));
 
 /* Watches it if it is not watched yet. When the kernel refuses, the connection
- * is broken and on_ready is called soon. */
+ * is broken and on_timeout is called soon. */
 void conn_watch(struct conn *conn);
 
 /* Hands the descriptor over: stops watching and returns it, open. */

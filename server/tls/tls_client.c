@@ -66,6 +66,7 @@ new_openssl(const char *ca_file, struct err *err)
         return NULL;
     }
     SSL_CTX_set_min_proto_version(openssl, TLS1_2_VERSION);
+    SSL_CTX_set_options(openssl, SSL_OP_NO_RENEGOTIATION);
     SSL_CTX_set_verify(openssl, SSL_VERIFY_PEER, NULL);
     SSL_CTX_set_mode(openssl, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
                                   SSL_MODE_RELEASE_BUFFERS);
@@ -268,8 +269,10 @@ tls_recv(struct conn *conn, void *data, size_t bytes)
         return (ssize_t)got;
     switch (SSL_get_error(ssl, 0)) {
     case SSL_ERROR_WANT_READ:
-    case SSL_ERROR_WANT_WRITE:
         conn->may_read = false;
+        return CONN_WAIT;
+    case SSL_ERROR_WANT_WRITE: /* of its own: reading goes on when there is room */
+        conn->may_write = false;
         return CONN_WAIT;
     case SSL_ERROR_ZERO_RETURN:
         return 0;
@@ -306,9 +309,11 @@ write_record(struct conn *conn, const void *data, size_t bytes)
     if (SSL_write_ex(ssl, data, bytes, &sent) == 1)
         return (ssize_t)sent;
     switch (SSL_get_error(ssl, 0)) {
-    case SSL_ERROR_WANT_READ:
     case SSL_ERROR_WANT_WRITE:
         conn->may_write = false;
+        return CONN_WAIT;
+    case SSL_ERROR_WANT_READ:
+        conn->may_read = false;
         return CONN_WAIT;
     default:
         return failed(conn);

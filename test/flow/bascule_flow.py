@@ -81,7 +81,8 @@ def once(make):
             try:
                 thing = make()
             except Exception as error:
-                made.append((None, Failure(f"{make.__name__}() failed: {error}")))
+                made.append((None, error if isinstance(error, Skip) else
+                             Failure(f"{make.__name__}() failed: {error}")))
                 raise
             made.append((thing, None))
             _shared.append((make.__name__, thing))

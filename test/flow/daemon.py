@@ -42,6 +42,13 @@ REPORTS = re.compile(r"(AddressSanitizer|LeakSanitizer|ThreadSanitizer|runtime e
                      r"this must be true:)")
 
 
+def open_folder(prefix):
+    """A new folder, which worker processes can look into: those of root run as nobody."""
+    path = tempfile.mkdtemp(prefix=prefix)
+    os.chmod(path, 0o755)
+    return path
+
+
 # Every daemon that has not ended: shown when a test fails, killed when a file is cut off.
 running = []
 
@@ -53,7 +60,7 @@ class Daemon:
     """
 
     def __init__(self, conf, env=None, **values):
-        self.dir = tempfile.mkdtemp(prefix="bascule-")
+        self.dir = open_folder("bascule-")
         self.conf_path = os.path.join(self.dir, "bascule.conf")
         self.values = values
         self.process = None

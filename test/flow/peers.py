@@ -10,10 +10,10 @@ import socket
 import ssl
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 
+from daemon import open_folder
 from origin import Origin
 from wire import WAIT, Failure, Skip, Stream, check, head, read_request_head
 
@@ -112,7 +112,7 @@ class NameServer:
     """test/support/dns_server.py, with names that a test may change."""
 
     def __init__(self, **names):
-        self.dir = tempfile.mkdtemp(prefix="bascule-dns-")
+        self.dir = open_folder("bascule-dns-")
         self.names = {}
         self.process = None
         try:
@@ -322,7 +322,7 @@ class Certificates:
     def __init__(self):
         if shutil.which("openssl") is None:
             raise Skip("there is no openssl program to make certificates with")
-        self.dir = tempfile.mkdtemp(prefix="bascule-tls-")
+        self.dir = open_folder("bascule-tls-")
         self.count = 0
 
     def path(self, name):
@@ -416,11 +416,6 @@ class LogReader:
         self.path = path
         self.at = 0
 
-    def skip(self):
-        """Passes over what is there already."""
-        if os.path.exists(self.path):
-            self.at = os.path.getsize(self.path)
-
     def next(self):
         """The next line, waited for: a file does not say when it grows."""
         end = time.monotonic() + WAIT
@@ -434,6 +429,11 @@ class LogReader:
                     return line.decode()
             time.sleep(0.02)
         raise Failure(f"{self.path} has no new line")
+
+    def line_with(self, words):
+        while words not in (line := self.next()):
+            pass
+        return line
 
     def record(self, **wanted):
         """The next JSON record whose members are as wanted."""

@@ -286,7 +286,7 @@ def _():
     port = dead()[0].port
     equal(answered("skipped", 8), ["a"] * 8, "answers")
     found = endpoint("skipped", port)
-    equal((found["up"], found["failed"], found["served"]), (False, 2, 2), "the endpoint")
+    equal((found["up"], found["failed"], found["picked"]), (False, 2, 2), "the endpoint")
     check(3590000 < found["down_ms"] <= 3600000, f"down for {found['down_ms']} ms")
     proxy().wait_log(f"warn .*endpoint skipped/127.0.0.1:{port} is down after 2 failures")
 
@@ -304,11 +304,11 @@ def _():
 def _():
     port = late().port
     equal(answered("back", 4), ["a"] * 4, "answers while it is down")
-    equal(endpoint("back", port)["served"], 1, "times it was tried")
+    equal(endpoint("back", port)["picked"], 1, "times it was tried")
     proxy().wait_log(f"endpoint back/127.0.0.1:{port} is down")
     time.sleep(0.35)  # fail_timeout
     equal(answered("back", 4), ["a"] * 4, "answers while it is still down")
-    equal(endpoint("back", port)["served"], 2, "times it was tried")
+    equal(endpoint("back", port)["picked"], 2, "times it was tried")
     origin = PlacedOrigin(late(), lambda request, link: answer(b"late"))
     try:
         time.sleep(0.35)

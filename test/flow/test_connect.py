@@ -2,12 +2,13 @@
 """Tunnels: CONNECT, and Upgrade in both modes (modes/tunnels.c, server/net/tunnel.c)."""
 
 import hashlib
+import itertools
 import os
 import socket
 import threading
 
-from bascule_flow import (FACTOR, WAYS, Client, CutShort, Daemon, Failure, Stream, answer, check,
-                          equal, get, head, main, once, one_of, test)
+from bascule_flow import (FACTOR, WAYS, Client, CutShort, Daemon, answer, check, equal, get, head,
+                          main, once, test)
 from peers import Backend, LogReader, SilentPort, need_ipv6, until
 from wire import read_request_head
 
@@ -64,11 +65,26 @@ def connect_head(to=None, *fields, version="1.1"):
     return head(f"CONNECT {target} HTTP/{version}", f"Host: {target}", *fields)
 
 
-def pair(listener="out", at=proxy):
+agents = itertools.count(1)
+
+
+def client_of(listener, at=None):
+    """A client with a User-Agent by which the log can be searched."""
+    client = Client((at or proxy()).address(listener))
+    client.agent = f"test/{next(agents)}"
+    return client
+
+
+def pair(listener="out", at=None):
     """A client whose CONNECT has succeeded, and the backend's end of the tunnel."""
-    client = Client(at().address(listener))
-    equal(client.ask(connect_head(), "CONNECT").status, 200, "status of CONNECT")
+    client = client_of(listener, at)
+    request = connect_head(None, f"User-Agent: {client.agent}")
+    equal(client.ask(request, "CONNECT").status, 200, "status of CONNECT")
     return client, backend().accept()
+
+
+def record_of(client):
+    return log().record(user_agent=client.agent)
 
 
 def ping(client, server, word=b"ping"):
@@ -330,16 +346,14 @@ def _():
 
 @test("a tunnel without a byte is ended")
 def _():
-    proxy()
-    log().skip()
     client, server = pair("idle")
     with client, server:
         ping(client, server)
         check(was_reset(client), "the client saw no reset")
         check(was_reset(server), "the backend saw no reset")
-    record = log().record(listener="idle")
+    record = record_of(client)
     equal(record["end"], "limit", "end")
-    check(record["duration_us"] >= SHORT_MS * 1000, "it ended too soon")
+    check(record["duration_us"] >= SHORT_MS * 990, "it ended too soon")
 
 
 @test("a half-closed tunnel has an idle limit of its own")
@@ -349,14 +363,11 @@ def _():
         client.half_close()
         check(server.has_ended(), "the end was not passed on")
         check(was_reset(client), "the client saw no reset")
-        check(was_reset(server) or True, "")
     until(lambda: proxy().metrics()["bascule_tunnels_open"] == 0, "the end of the tunnel")
 
 
 @test("a tunnel has a longest life, busy or not")
 def _():
-    proxy()
-    log().skip()
     client, server = pair("life")
     with client, server:
         try:
@@ -365,9 +376,9 @@ def _():
         except CutShort:
             pass
         check(was_reset(client), "the client saw no reset")
-    record = log().record(listener="life")
+    record = record_of(client)
     equal(record["end"], "limit", "end")
-    check(record["duration_us"] >= SHORT_MS * 1000, "it ended too soon")
+    check(record["duration_us"] >= SHORT_MS * 990, "it ended too soon")
 
 
 @test("a client that goes while its CONNECT is under way leaves nothing behind")
@@ -375,13 +386,12 @@ def _():
     silent = SilentPort()
     try:
         before = proxy().metrics()["bascule_client_aborts_total"]
-        for leave in ("reset", "reset"):
-            client = Client(proxy().address("slow"))
-            client.send(connect_head(f"127.0.0.1:{silent.port}"))
-            until(lambda: proxy().metrics()["bascule_exchanges_open"] == 1, "the exchange")
-            getattr(client, leave)()
-            until(lambda: proxy().metrics()["bascule_exchanges_open"] == 0, "its end")
-        equal(proxy().metrics()["bascule_client_aborts_total"] - before, 2, "clients gone")
+        client = Client(proxy().address("slow"))
+        client.send(connect_head(f"127.0.0.1:{silent.port}"))
+        until(lambda: proxy().metrics()["bascule_exchanges_open"] == 1, "the exchange")
+        client.reset()
+        until(lambda: proxy().metrics()["bascule_exchanges_open"] == 0, "its end")
+        equal(proxy().metrics()["bascule_client_aborts_total"] - before, 1, "clients gone")
     finally:
         silent.close()
 
@@ -391,8 +401,6 @@ def _():
 
 @test("the log and the counters tell how much was carried")
 def _():
-    proxy()
-    log().skip()
     before = proxy().metrics()
     client, server = pair()
     equal(proxy().metrics()["bascule_tunnels_open"], before["bascule_tunnels_open"] + 1,
@@ -402,7 +410,7 @@ def _():
         server.exactly(123_456)
         server.send(b"d" * 654_321)
         client.exactly(654_321)
-    record = log().record(listener="out")
+    record = record_of(client)
     equal((record["method"], record["status"], record["end"], record["cache"]),
           ("CONNECT", 200, "done", "TCP_TUNNEL"), "access record")
     equal((record["bytes_in"], record["bytes_out"]), (123_456, 654_321), "bytes in the record")
@@ -418,12 +426,11 @@ def _():
 @test("the log in squid's format has a line for a tunnel")
 def _():
     squid = LogReader(proxy().path("squid.log"))
-    squid.skip()
     client, server = pair("logged")
     with client, server:
         server.send(b"x" * 1000)
         client.exactly(1000)
-    fields = squid.next().split()
+    fields = squid.line_with(backend().address).split()
     equal(fields[2:4] + fields[5:9], ["127.0.0.1", "TCP_TUNNEL/200", "CONNECT", backend().address,
                                       "-", "HIER_DIRECT/127.0.0.1"], "line")
     check(int(fields[4]) >= 1000, f"{fields[4]} bytes are too few")
@@ -431,16 +438,14 @@ def _():
 
 @test("how a tunnel was broken off is logged")
 def _():
-    proxy()
     for breaker, end in (("client", "client_abort"), ("server", "upstream_failed")):
-        log().skip()
         client, server = pair()
         ping(client, server)
         first, second = (client, server) if breaker == "client" else (server, client)
         first.reset()
         was_reset(second)
         second.close()
-        equal(log().record(listener="out")["end"], end, f"end when the {breaker} breaks off")
+        equal(record_of(client)["end"], end, f"end when the {breaker} breaks off")
 
 
 @test("two hundred tunnels at once", timeout=60)
@@ -489,8 +494,6 @@ def _():
 
 @test("tunnels outlive reloads; those that are refused now are closed, and the log says why")
 def _():
-    proxy()
-    log().skip()
     client, server = pair()
     other, other_server = pair("logged")
     with client, server, other, other_server:
@@ -501,7 +504,7 @@ def _():
         try:
             check(was_reset(client), "the client saw no reset")
             check(was_reset(server), "the backend saw no reset")
-            equal(log().record(listener="out")["end"], "denied", "end")
+            equal(record_of(client)["end"], "denied", "end")
             ping(other, other_server)
         finally:
             proxy().reload(CONF, DENY="")
@@ -510,10 +513,9 @@ def _():
 @test("an order to stop waits for tunnels as long as it was told to, then closes them")
 def _():
     with daemon() as stopped:
-        client, server = pair(at=lambda: stopped)
+        client, server = pair(at=stopped)
         websocket, origin = upgrade(WAYS[0], stopped)
         with client, server, websocket, origin:
-            stopped.wait_notice_stopping = None
             thread = threading.Thread(target=stopped.stop)
             thread.start()
             until(lambda: not is_listening(stopped.address("out")), "the end of listening")
@@ -564,8 +566,8 @@ def switch_head(*fields, protocol="websocket"):
 
 def upgrade(way, at=None):
     """A client that has switched protocols, and the backend's end."""
-    client = Client((at or proxy()).address(way.listener))
-    client.send(upgrade_head(way))
+    client = client_of(way.listener, at)
+    client.send(upgrade_head(way, f"User-Agent: {client.agent}"))
     server = backend().accept()
     read_request_head(server)
     server.send(switch_head())
@@ -624,7 +626,6 @@ def _(way):
 
 @both("an upgraded connection is logged and counted as a tunnel")
 def _(way):
-    log().skip()
     before = proxy().metrics()["bascule_tunnels_opened_total"]
     client, server = upgrade(way)
     with client, server:
@@ -632,7 +633,7 @@ def _(way):
         server.exactly(5)
         server.send(b"123")
         client.exactly(3)
-    record = log().record(listener=way.listener)
+    record = record_of(client)
     equal((record["status"], record["end"], record["cache"], record["bytes_in"],
            record["bytes_out"]), (101, "done", "TCP_TUNNEL", 5, 3), "access record")
     equal(proxy().metrics()["bascule_tunnels_opened_total"] - before, 1, "tunnels opened")
@@ -641,15 +642,14 @@ def _(way):
 @both("an answer other than 101 is an ordinary one")
 def _(way):
     with Client(proxy().address(way.listener)) as client:
-        client.send(upgrade_head(way))
-        with backend().accept() as server:
-            for status in ("200 OK", "426 Upgrade Required"):
+        for status in ("200 OK", "426 Upgrade Required"):
+            client.send(upgrade_head(way))
+            with backend().accept() as server:
                 read_request_head(server)
-                server.send(answer(b"no", "Upgrade: websocket", "Connection: Upgrade",
+                server.send(answer(b"no", "Upgrade: websocket", "Connection: Upgrade, close",
                                    status=status))
                 response = client.read()
-                equal((response.status, response.body), (int(status[:3]), b"no"), "answer")
-                client.send(upgrade_head(way))
+            equal((response.status, response.body), (int(status[:3]), b"no"), "answer")
 
 
 def refused_switch(way, request, response):
@@ -660,7 +660,7 @@ def refused_switch(way, request, response):
             read_request_head(server)
             server.send(response + b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil")
             found = client.read()
-            check(server.rest() is not None, "")
+            server.rest()  # the connection is given up
         equal(found.status, 502, "status")
         check("http_protocol_error" in found.get("Proxy-Status"), "Proxy-Status")
         check(b"evil" not in found.body and b"evil" not in client.buffer, "bytes behind the answer")
@@ -720,7 +720,7 @@ def _(way):
             server.reset()
         response = client.read()
         equal(response.status, 502, "status")
-        one_of("Proxy-Status" if response.has("Proxy-Status") else "", {"Proxy-Status"}, "field")
+        check("connection_terminated" in response.get("Proxy-Status"), "Proxy-Status")
 
 
 main()

@@ -2,12 +2,12 @@
 """Who the client is, as the origin is told and as Bascule itself sees it: X-Forwarded-*, Forwarded
 (RFC 7239), PROXY protocol in and out, unix sockets (modes/site_route.c, server/net/listener.c)."""
 
-import json
 import os
 import shutil
 import socket
 import struct
 import subprocess
+import tempfile
 
 from bascule_flow import (WAIT, Client, Daemon, Origin, Skip, answer, check, equal, get, head, main,
                           once, post, test)
@@ -40,7 +40,7 @@ groups = (
     { name = "plain"; max_fails = 0; endpoints = [ "127.0.0.1:@PLAIN@" ]; },
     { name = "v1"; max_fails = 0; send_proxy = "v1"; endpoints = [ "127.0.0.1:@PROXIED@" ]; },
     { name = "v2"; max_fails = 0; send_proxy = "v2"; endpoints = [ "127.0.0.1:@PROXIED@" ]; },
-    { name = "unix"; max_fails = 0; endpoints = [ "unix:@DIR@/origin" ]; }
+    { name = "unix"; max_fails = 0; endpoints = [ "unix:@FOLDER@/origin" ]; }
 );
 sites = (
     { name = "plain"; default = true; group = "plain"; },
@@ -84,6 +84,7 @@ class UnixOrigin(Origin):
         self.path = path
         self.local = socket.socket(socket.AF_UNIX)
         self.local.bind(path)
+        os.chmod(path, 0o777)  # started by root, Bascule connects as somebody else
         self.local.listen(64)
         super().__init__()
 
@@ -95,6 +96,22 @@ class UnixOrigin(Origin):
     def close(self):
         super().close()
         os.unlink(self.path)
+
+
+class Folder:
+    """A folder that anybody may look into."""
+
+    def __init__(self):
+        self.path = tempfile.mkdtemp(prefix="bascule-socket-")
+        os.chmod(self.path, 0o755)
+
+    def close(self):
+        shutil.rmtree(self.path)
+
+
+@once
+def folder():
+    return Folder()
 
 
 @once
@@ -109,7 +126,8 @@ def proxied_origin():
 
 @once
 def proxy():
-    return Daemon(CONF, PLAIN=origin().port, PROXIED=proxied_origin().port)
+    return Daemon(CONF, PLAIN=origin().port, PROXIED=proxied_origin().port,
+                  FOLDER=folder().path)
 
 
 def client(listener, source=None, family=4):
@@ -212,7 +230,8 @@ def _():
         (["X-Forwarded-For: 203.0.113.1"], "203.0.113.1"),
         (["X-Forwarded-For: 203.0.113.1, 203.0.113.2"], "203.0.113.2"),
         (["X-Forwarded-For: 203.0.113.1, 192.0.2.1,192.0.2.2"], "203.0.113.1"),
-        (["X-Forwarded-For: 203.0.113.1", "X-Forwarded-For: 203.0.113.3, 192.0.2.1"], "203.0.113.3"),
+        (["X-Forwarded-For: 203.0.113.1", "X-Forwarded-For: 203.0.113.3, 192.0.2.1"],
+         "203.0.113.3"),
         (["X-Forwarded-For: 192.0.2.1"], "192.0.2.1"),
         (["X-Forwarded-For: 2001:db8::1"], "2001:db8::1"),
         (["X-Forwarded-For: [2001:db8::2]:443"], "2001:db8::2"),
@@ -420,7 +439,7 @@ def _():
 
 @test("an endpoint may be a unix socket, and its connections are kept")
 def _():
-    server = UnixOrigin(proxy().path("origin"))
+    server = UnixOrigin(os.path.join(folder().path, "origin"))
     try:
         with client("web") as c:
             for i in range(3):
@@ -440,8 +459,8 @@ def _():
     curl = shutil.which("curl")
     if curl is None:
         raise Skip("no curl")
-    done = subprocess.run([curl, "-s", "--unix-socket", proxy().path("local"), "http://site.test/c"],
-                          capture_output=True, timeout=WAIT, check=True)
+    done = subprocess.run([curl, "-q", "-s", "--unix-socket", proxy().path("local"),
+                           "http://site.test/c"], capture_output=True, timeout=WAIT, check=True)
     equal(done.stdout, b"hello\n", "content")
 
 

@@ -7,8 +7,8 @@ import socket
 import threading
 import time
 
-from bascule_flow import (WAIT, Client, CutShort, Daemon, Origin, answer, answer_chunked, check, equal,
-                          get, head, main, once, post, test)
+from bascule_flow import (WAIT, Client, CutShort, Daemon, Origin, answer, answer_chunked, check,
+                          equal, get, head, main, once, post, test)
 from peers import until
 
 CONF = """
@@ -235,17 +235,8 @@ def _():
     equal((response.status, sent, retries), (502, 2, 1), "a new connection dies too")
 
 
-@test("a new connection that dies is no such race")
-def _():
-    kept().on("/deadly", lambda request, link: link.close())
-    until(lambda: _close_idle() == 0, "no idle connections")
-    kept().forget()
-    with client() as c:
-        equal(c.ask(get("/deadly")).status, 502, "status")
-    equal(len(kept().heads), 1, "requests")
-
-
-def _close_idle():
+def close_idle():
+    """Ends what is idle at the origin; how many idle connections Bascule still has."""
     for link in kept().links:
         if link.is_open:
             try:
@@ -253,6 +244,16 @@ def _close_idle():
             except OSError:
                 pass
     return metric("upstream_connections_idle")
+
+
+@test("a new connection that dies is no such race")
+def _():
+    kept().on("/deadly", lambda request, link: link.close())
+    until(lambda: close_idle() == 0, "no idle connections")
+    kept().forget()
+    with client() as c:
+        equal(c.ask(get("/deadly")).status, 502, "status")
+    equal(len(kept().heads), 1, "requests")
 
 
 @test("a connection that died while idle is no failure of its endpoint")
@@ -296,22 +297,20 @@ def _():
 
 @test("a client that goes away in the middle takes the upstream connection with it")
 def _():
+    links = []
+
     def endless(_request, link):
+        links.append(link)
         link.send(head("HTTP/1.1 200 OK", "Content-Length: 1000000000"))
-        gone.wait_links.append(link)
         while True:
             link.send(b"x" * 65536)
 
-    def gone():
-        pass
-
-    gone.wait_links = []
     kept().on("/endless", endless)
     with client() as c:
         c.send(get("/endless"))
         until(lambda: len(c.received) > 100000 or not c.fill(), "some of it comes")
         c.reset()
-    until(lambda: gone.wait_links and not gone.wait_links[0].is_open, "the upstream is closed")
+    until(lambda: not links[0].is_open, "the upstream is closed")
     link_used()
 
 
@@ -333,7 +332,8 @@ def _():
         c.send(b"".join(requests))
         for i in range(10):
             body = c.read().body
-            check(body == f"/pipe/{i}".encode() * (2001 if i == 4 else 1), f"answer {i} is {body[:40]}")
+            expected = f"/pipe/{i}".encode() * (2001 if i == 4 else 1)
+            check(body == expected, f"answer {i} is {body[:40]}")
         check(c.is_quiet(0.05), "more than ten answers")
 
 
@@ -352,12 +352,13 @@ def _():
 @test("a client of HTTP/1.0 keeps its connection if it asks to and the length is known")
 def _():
     kept().on("/chunked", answer_chunked(b"abc", b"def"))
+    fields = ("Host: kept.test", "Connection: keep-alive")
     with client() as c:
         for i in range(2):
-            response = c.ask(head(f"GET /{i} HTTP/1.0", "Host: kept.test", "Connection: keep-alive"))
+            response = c.ask(head(f"GET /{i} HTTP/1.0", *fields))
             equal((response.status, response.framing, response.get("Connection")),
                   (200, "length", "keep-alive"), "an answer with a length")
-        response = c.ask(head("GET /chunked HTTP/1.0", "Host: kept.test", "Connection: keep-alive"))
+        response = c.ask(head("GET /chunked HTTP/1.0", *fields))
         equal((response.framing, response.body, response.get("Connection")),
               ("close", b"abcdef", "close"), "an answer without")
     with client() as c:

@@ -18,6 +18,8 @@ class Backend:
     def __init__(self, family=socket.AF_INET, address=("127.0.0.1", 0)):
         self.listening = socket.socket(family)
         self.listening.bind(address)
+        if family == socket.AF_UNIX:
+            os.chmod(address, 0o777)  # started by root, Bascule connects as somebody else
         self.listening.listen(64)
         self.listening.settimeout(WAIT)
         self.port = self.listening.getsockname()[1] if family == socket.AF_INET else 0

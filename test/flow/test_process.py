@@ -178,7 +178,7 @@ def _():
             file.flush()
             done = run("run", "-c", file.name)
         equal(done.returncode, 1, "exit status")
-        check("control: cannot listen on" in done.stderr, f"it said {done.stderr!r}")
+        check("/control is in use" in done.stderr, f"it said {done.stderr!r}")
         check(is_served(address), "the first one serves on")
         daemon.status()
 
@@ -369,6 +369,15 @@ def _():
 # ---- the worker process dies
 
 
+def is_stopped(pid):
+    """Whether each thread of the process is; those that run take their time."""
+    for task in os.listdir(f"/proc/{pid}/task"):
+        with open(f"/proc/{pid}/task/{task}/stat", encoding="utf-8") as file:
+            if file.read().rpartition(")")[2].split()[0] != "T":
+                return False
+    return True
+
+
 @test("a killed worker process is replaced, and who was queued is served")
 def _():
     with welcome() as daemon:
@@ -376,6 +385,7 @@ def _():
         address = daemon.address("web")
         worker = daemon.children()[0]
         os.kill(worker, signal.SIGSTOP)
+        until(lambda: is_stopped(worker), "all its threads stand still")
         clients = [Client(address) for _ in range(20)]
         for client in clients:
             client.send(get("/"))
@@ -591,8 +601,17 @@ def _():
               [0] * 4, "capabilities")
         equal(worker["NoNewPrivs"], "1", "NoNewPrivs")
         equal(status_of(daemon.pid)["Uid"].split()[0], "0", "Uid of the supervisor")
-        equal(os.stat(daemon.path("control")).st_uid, nobody.pw_uid, "owner of the control socket")
+        equal(os.stat(daemon.path("control")).st_uid, 0, "owner of the control socket")
         check(is_served(daemon.address("web")), "it serves")
+
+
+@test("started by root, the worker process runs as nobody unless somebody is named")
+def _():
+    need_root()
+    for more, user in (("", "nobody"), ('user = "daemon";', "daemon"), ('user = "root";', "root")):
+        with welcome(more=more) as daemon:
+            worker = status_of(daemon.children()[0])
+            equal(worker["Uid"].split()[0], str(pwd.getpwnam(user).pw_uid), f"Uid with {more!r}")
 
 
 @test("a reload adds port 81, and a root-owned log is opened again, with user set")

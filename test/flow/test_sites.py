@@ -225,7 +225,8 @@ def _():
 @test("who lets GET through lets HEAD through, and nothing else")
 def _():
     before = len(b().requests)
-    equal(asked(get("/get", host="routed.test", method="HEAD"), method="HEAD").status, 200, "status")
+    response = asked(get("/get", host="routed.test", method="HEAD"), method="HEAD")
+    equal(response.status, 200, "status")
     b().wait_for(lambda: len(b().requests) == before + 1, "HEAD /get")
     for method in ("POST", "PUT", "get", "GETS"):
         equal(name("/get", host="routed.test", method=method), "a", method)
@@ -256,7 +257,8 @@ def _():
             ("/./exact", "b"), ("/x/.%2E/%2e/exact", "b"), ("/exact/x/..", "a"),
             ("/../exact", "b"), ("/exact%2f", "a"), ("/exact%3f", "a"), ("/%2565xact", "a"),
             ("/api/%2e%2e/exact", "b"), ("/x//..//exact", "b"), ("/api/../api2", "a"),
-            ("/api%2fx", "a"), ("/api//..", "a"), ("/exact/../api/x?a=../b", "b"), ("/a%20b/c", "b")):
+            ("/api%2fx", "a"), ("/api//..", "a"), ("/exact/../api/x?a=../b", "b"),
+            ("/a%20b/c", "b")):
         found = seen(path, host="routed.test")
         equal((found["name"], found["target"]), (expected, path), path)
 
@@ -297,7 +299,8 @@ def _():
 def _():
     for path, expected in (
             ("/strip", "/"), ("/strip/", "/"), ("/strip/x/y?q=/strip", "/x/y?q=/strip"),
-            ("/strip?q", "/?q"), ("/slash/x", "/x"), ("/slash/", "/"), ("/add/x?q", "/front/add/x?q"),
+            ("/strip?q", "/?q"), ("/slash/x", "/x"), ("/slash/", "/"),
+            ("/add/x?q", "/front/add/x?q"),
             ("/both/x", "/other/x"), ("/both", "/other/"), ("/both?q", "/other/?q"),
             ("/unchanged?", "/unchanged?")):
         equal(seen(path, host="rewritten.test")["target"], expected, path)
@@ -307,7 +310,8 @@ def _():
 def _():
     for path, expected in (
             ("/strip/%41%2f%20%3b", "/%41%2f%20%3b"), ("/odd+name/x%2By", "/x%2By"),
-            ("/odd%2Bname/x%2By%22%3c", "/x%2By%22%3c"), ("/%73trip/a%2Fb%7Ec%3d", "/a%2Fb%7Ec%3d")):
+            ("/odd%2Bname/x%2By%22%3c", "/x%2By%22%3c"),
+            ("/%73trip/a%2Fb%7Ec%3d", "/a%2Fb%7Ec%3d")):
         equal(seen(path, host="rewritten.test")["target"], expected, path)
 
 
@@ -346,7 +350,8 @@ def _():
             ("/", (302, "https://www.site.test/")),
             ("/one", (301, "/two")), ("/one?q", (301, "/two?q")),
             ("/old/x/y?z", (308, "/new/x/y?z")), ("/old/", (308, "/new/")),
-            ("/out", (307, "https://else.test/in")), ("/out/x%20y", (307, "https://else.test/in/x%20y")),
+            ("/out", (307, "https://else.test/in")),
+            ("/out/x%20y", (307, "https://else.test/in/x%20y")),
             ("/top/x", (303, "/x")), ("/top", (303, "/")),
             ("/fixed/x?y", (302, "https://else.test/?x=1"))):
         equal(location(path), expected, path)

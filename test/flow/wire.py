@@ -85,7 +85,10 @@ class Stream:
         try:
             self.send(data, bytewise)
             return True
-        except (BrokenPipeError, ConnectionResetError, socket.timeout):
+        except (BrokenPipeError, ConnectionResetError):
+            self.was_reset = True  # which receiving would not tell again
+            return False
+        except socket.timeout:
             return False
 
     def half_close(self):

@@ -71,6 +71,7 @@ set_up(bool is_narrow)
     bench->worker.in = malloc(SCRATCH_BYTES);
     bench->worker.out = malloc(SCRATCH_BYTES);
     pipe_pool_init(&bench->worker.pipes, 4, 4);
+    block_pool_init(&bench->worker.blocks, 4);
     arena_init(&bench->arena, NULL, 1 << 20);
     CU_ASSERT_EQUAL_FATAL(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair), 0);
     bench->sender = pair[0];
@@ -103,6 +104,7 @@ tear_down(void)
     close(bench->receiver);
     pipe_pool_fini(&bench->worker.pipes);
     arena_fini(&bench->arena);
+    block_pool_fini(&bench->worker.blocks);
     loop_free_all(bench->worker.loop);
     free(bench->worker.in);
     free(bench->worker.out);
@@ -349,6 +351,46 @@ a_sink_that_is_promised_more_than_comes_says_so(void)
     tear_down();
 }
 
+static bool was_late;
+
+static void
+on_due(struct timer *timer)
+{
+    struct rate_guard *guard = container_of(timer, struct rate_guard, timer);
+
+    was_late = rate_guard_is_too_slow(guard, bench->worker.loop, bench->reader.content_bytes);
+}
+
+/* A deadline runs only while we wait for that peer. */
+static void
+a_sender_is_late_only_while_nothing_is_there(void)
+{
+    for (int sends = 0; sends < 2; sends++) {
+        struct rate_guard guard;
+        struct piece piece;
+        struct source *source;
+
+        set_up(false);
+        source = &bench->reader.source;
+        rate_guard_init(&guard, (struct min_rate){ 1, 10 }, on_due);
+        was_late = false;
+        CU_ASSERT_EQUAL_FATAL(h1_reader_begin(&bench->reader, H1_LENGTH, 100, &limits), 0);
+        bench->reader.guard = &guard;
+        CU_ASSERT_EQUAL(source->ops->offer(source, FORM_SLICES, &piece), FLOW_WAIT);
+        if (sends) {
+            add_content(0, 50);
+            feed();
+            loop_turn(bench->worker.loop, 0);
+            /* It is offered, and a full sink takes nothing of it. */
+            CU_ASSERT_EQUAL(source->ops->offer(source, FORM_SLICES, &piece), FLOW_MORE);
+        }
+        for (int i = 0; i < 100 && timer_is_armed(&guard.timer); i++)
+            loop_turn(bench->worker.loop, 10);
+        CU_ASSERT_EQUAL(was_late, !sends);
+        tear_down();
+    }
+}
+
 void
 suite_h1_stream(void)
 {
@@ -363,4 +405,6 @@ suite_h1_stream(void)
     CU_add_test(s, "content over its limit stops", content_over_its_limit_stops);
     CU_add_test(s, "a sink that is promised more than comes says so",
                 a_sink_that_is_promised_more_than_comes_says_so);
+    CU_add_test(s, "a sender is late only while nothing is there",
+                a_sender_is_late_only_while_nothing_is_there);
 }
