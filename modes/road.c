@@ -66,7 +66,6 @@ on_response_sent(struct pump *pump, enum pump_result result)
 
     switch (result) {
     case PUMP_DONE:
-        ex->response_done = true;
         if (ex->is_tunnel)
             tunnel_begin(ex);
         else
@@ -148,6 +147,11 @@ deliver(struct exchange *ex)
     pipeline_wrap_deliver(ex);
     refuse_incomplete(ex);
     ex->is_head_only = has_no_content(ex);
+    /* Who hoped for a tunnel may have sent its first bytes already: what follows
+     * on the connection is no request. */
+    if (ex->request.method == METHOD_CONNECT && ex->response.status >= 300 &&
+        ex->response.status != 407) /* which the client answers on this connection */
+        ex->request.wants_close = true;
     ex->is_started = true;
     count_response(ex);
     ex->down->ops->start(ex);

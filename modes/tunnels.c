@@ -204,6 +204,8 @@ move(struct exchange *ex, struct listener_conf *listener, struct generation *gen
     ex->to = (struct destination){ .port = ex->to.port, .host = ex->to.host };
     ex->site = NULL;
     ex->route = NULL;
+    ex->decisions = NULL;
+    ex->last_decision = &ex->decisions;
 }
 
 static void

@@ -238,8 +238,6 @@ struct exchange {
     bool is_resumed : 1;       /* a note to that loop: go on with ex->step */
     bool is_answered : 1;      /* a response was chosen: upstream's or ours */
     bool is_started : 1;       /* its head is on its way to the client */
-    bool request_done : 1;     /* all of the request was passed on (or drained) */
-    bool response_done : 1;
     bool is_ended : 1;
     bool is_whole : 1;         /* ... and the client has all of the response */
     bool is_head_only : 1;     /* the response has no content on the wire */

@@ -318,7 +318,6 @@ on_request_sent(struct pump *pump, enum pump_result result)
     switch (result) {
     case PUMP_DONE:
         u->request_sent = true;
-        ex->request_done = true;
         if (u->state == SENT)
             timer_arm(u->pooled.conn.loop, &u->pooled.conn.timer, u->timeouts.head_ms);
         return;

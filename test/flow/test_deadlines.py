@@ -20,8 +20,8 @@ forward_to_sites = false;
 access_logs = ( { name = "all"; to = "@DIR@/access.log"; format = "json"; } );
 listeners = (
     { name = "patient"; mode = "reverse"; listen = "127.0.0.1:0"; },
-    { name = "head"; mode = "reverse"; listen = "127.0.0.1:0"; timeouts = { head = "400ms"; }; },
-    { name = "idle"; mode = "reverse"; listen = "127.0.0.1:0"; timeouts = { idle = "400ms"; }; },
+    { name = "head"; mode = "reverse"; listen = "127.0.0.1:0"; timeouts = { head = "300ms"; }; },
+    { name = "idle"; mode = "reverse"; listen = "127.0.0.1:0"; timeouts = { idle = "300ms"; }; },
     { name = "body"; mode = "reverse"; listen = "127.0.0.1:0";
       timeouts = { head = "1s"; body = "1s"; body_bytes = "200"; }; },
     { name = "write"; mode = "reverse"; listen = "127.0.0.1:0";
@@ -32,14 +32,14 @@ listeners = (
     { name = "whole"; mode = "reverse"; listen = "127.0.0.1:0";
       timeouts = { exchange = "500ms"; }; },
     { name = "proxied"; mode = "reverse"; listen = "127.0.0.1:0"; proxy_protocol = true;
-      proxy_protocol_from = [ "127.0.0.0/8" ]; timeouts = { head = "400ms"; }; },
+      proxy_protocol_from = [ "127.0.0.0/8" ]; timeouts = { head = "300ms"; }; },
     { name = "out"; mode = "forward"; listen = "127.0.0.1:0";
       allow_destination = [ "127.0.0.0/8" ]; connect_ports = "1-65535";
-      upstream = { connect = "400ms"; head = "400ms"; body = "400ms"; };
+      upstream = { connect = "300ms"; head = "300ms"; body = "300ms"; };
       timeouts = { exchange = "500ms"; tunnel_idle = "500ms"; tunnel_half_close = "500ms"; }; },
     { name = "half"; mode = "forward"; listen = "127.0.0.1:0";
       allow_destination = [ "127.0.0.0/8" ]; connect_ports = "1-65535";
-      timeouts = { tunnel_half_close = "400ms"; }; },
+      timeouts = { tunnel_half_close = "300ms"; }; },
     { name = "life"; mode = "forward"; listen = "127.0.0.1:0";
       allow_destination = [ "127.0.0.0/8" ]; connect_ports = "1-65535";
       timeouts = { tunnel_life = "600ms"; }; }
@@ -47,9 +47,9 @@ listeners = (
 groups = (
     { name = "origin"; max_fails = 0; endpoints = ( { to = "127.0.0.1:@ORIGIN@"; } ); },
     { name = "hasty"; max_fails = 0; endpoints = ( { to = "127.0.0.1:@ORIGIN@"; } );
-      timeouts = { connect = "400ms"; head = "400ms"; body = "400ms"; write = "400ms"; }; },
+      timeouts = { connect = "300ms"; head = "300ms"; body = "300ms"; write = "300ms"; }; },
     { name = "deaf"; max_fails = 0; endpoints = ( { to = "127.0.0.1:@DEAF@"; } );
-      timeouts = { connect = "400ms"; }; }
+      timeouts = { connect = "300ms"; }; }
 );
 sites = (
     { name = "all"; default = true; group = "origin"; routes = (
@@ -59,7 +59,7 @@ sites = (
 """
 
 BIG = bytes(1 << 20) * 24  # more than sockets and pipes on the way can hold
-PAUSE = 1.3                # longer than any deadline above
+PAUSE = 1.2                # longer than any deadline above
 
 
 class Deaf:
@@ -113,13 +113,13 @@ def ends_as(target, end, status=None):
         equal(record["status"], status, f"status of {target} in the log")
 
 
-def trickle(stream, piece, until_readable=True):
+def trickle(stream, piece):
     """Sends the piece again and again, until the peer says something or has gone."""
     end = time.monotonic() + WAIT
     while time.monotonic() < end:
         if not stream.try_send(piece):
             return
-        if until_readable and select.select([stream.sock], [], [], 0.05)[0]:
+        if select.select([stream.sock], [], [], 0.05)[0]:
             return
     raise Failure(f"sent slowly for {WAIT:g} s, and nothing happened")
 
@@ -160,7 +160,7 @@ echo = once(Echo)
 
 @test("a head sent one byte at a time ends in 408")
 def _():
-    with client("head") as c, counted("client_timeouts"):
+    with counted("client_timeouts"), client("head") as c:
         c.send(b"GET /slow-head HTTP/1.1\r\nX: ")
         trickle(c, b"a")
         equal(c.read().status, 408, "status")
@@ -187,7 +187,7 @@ def _():
 
 @test("a PROXY header that does not come closes the connection")
 def _():
-    with client("proxied") as c, counted("client_timeouts"):
+    with counted("client_timeouts"), client("proxied") as c:
         c.send(b"PROXY TCP4 ")
         equal(c.rest(), b"", "what came")
 
@@ -367,13 +367,16 @@ def _():
 @test("a connection that does not come about is 504")
 def _():
     to = f"127.0.0.1:{deaf().port}"
-    for listener, target, method in (("patient", "/deaf/", "GET"), ("out", f"http://{to}/", "GET"),
-                                     ("out", to, "CONNECT")):
-        with client(listener) as c, counted("upstream_connect_failures"):
-            response = c.ask(get(target, host=to, method=method))
+    ways = (("patient", "/deaf/", "GET"), ("out", f"http://{to}/", "GET"), ("out", to, "CONNECT"))
+    with counted("upstream_connect_failures", by=3), contextlib.ExitStack() as stack:
+        clients = [stack.enter_context(client(listener)) for listener, _, _ in ways]
+        for c, (_, target, method) in zip(clients, ways):
+            c.send(get(target, host=to, method=method))
+        for c, (_, target, method) in zip(clients, ways):
+            response = c.read(method)
             equal(response.status, 504, f"status of {method} {target}")
             check("connection_timeout" in response.get("Proxy-Status"), "Proxy-Status")
-        ends_as(target, "connect_timeout", 504)
+            ends_as(target, "connect_timeout", 504)
 
 
 # ---- the upstream's answer
@@ -392,10 +395,13 @@ def _():
     ways = {"/hasty/silent": lambda _request, _link: silence.wait(WAIT) and None,
             "/hasty/head": dribble(b"HTTP/1.1 200 OK\r\nX: ", b"a"),
             "/hasty/interim": dribble(b"", b"HTTP/1.1 103 Early Hints\r\nX: a\r\n\r\n")}
-    for target, handler in ways.items():
-        origin().on(target, handler)
-        with client() as c, counted("upstream_timeouts"):
-            response = c.ask(get(target))
+    with counted("upstream_timeouts", by=3), contextlib.ExitStack() as stack:
+        clients = [stack.enter_context(client()) for _ in ways]
+        for c, (target, handler) in zip(clients, ways.items()):
+            origin().on(target, handler)
+            c.send(get(target))
+        for c, target in zip(clients, ways):
+            response = c.read()
             equal(response.status, 504, f"status of {target}")
             check("http_response_timeout" in response.get("Proxy-Status"), "Proxy-Status")
             ends_as(target, "upstream_timeout", 504)
@@ -416,18 +422,22 @@ def _():
 
 @test("an answer that stops coming is broken off")
 def _():
-    for target, start in (("/hasty/stop", head("HTTP/1.1 200 OK", "Content-Length: 100000")),
-                          ("/hasty/stop-chunks", head("HTTP/1.1 200 OK",
-                                                      "Transfer-Encoding: chunked") + b"10\r\n"),
-                          ("/hasty/stop-close", head("HTTP/1.1 200 OK", "Connection: close"))):
-        def stop(_request, link, start=start):
-            link.send(start + b"abc")
-            link.rest()
+    ways = {"/hasty/stop": head("HTTP/1.1 200 OK", "Content-Length: 100000"),
+            "/hasty/stop-chunks": head("HTTP/1.1 200 OK", "Transfer-Encoding: chunked") + b"10\r\n",
+            "/hasty/stop-close": head("HTTP/1.1 200 OK", "Connection: close")}
 
-        origin().on(target, stop)
-        with client() as c, counted("upstream_timeouts"):
+    def stop(request, link):
+        link.send(ways[request.target] + b"abc")
+        link.rest()
+
+    with counted("upstream_timeouts", by=3), contextlib.ExitStack() as stack:
+        clients = [stack.enter_context(client()) for _ in ways]
+        for c, target in zip(clients, ways):
+            origin().on(target, stop)
+            c.send(get(target))
+        for c, target in zip(clients, ways):
             try:
-                response = c.ask(get(target))
+                response = c.read()
             except CutShort as cut:
                 check(b"abc" in c.received and cut.was_reset, "what came is gone, or seems whole")
             else:
@@ -440,14 +450,14 @@ def _():
     may_go = threading.Event()
     origin().on("/hasty/full", lambda _request, link: (may_go.wait(WAIT), link.close())[0] and None,
                 at="head")
-    with client() as c, counted("upstream_timeouts"):
+    with counted("upstream_timeouts"), client() as c:
         sender = threading.Thread(
             target=c.try_send, args=(head("POST /hasty/full HTTP/1.1", "Host: a",
                                           f"Content-Length: {len(BIG)}") + BIG,))
         sender.start()
         equal(c.read().status, 504, "status")
         ends_as("/hasty/full", "upstream_timeout", 504)
-    sender.join(WAIT)
+        sender.join(WAIT)
     may_go.set()
     equal(origin().seen("/hasty/full"), [], "complete requests at the origin")
 
@@ -573,7 +583,7 @@ def _():
 @test("an upstream that never says 100, to a client that waits for it, is 504")
 def _():
     origin().on("/hasty/waits", read_without_continue(4), at="head")
-    with client() as c, counted("upstream_timeouts"):
+    with counted("upstream_timeouts"), client() as c:
         c.send(head("POST /hasty/waits HTTP/1.1", "Host: a", "Content-Length: 4",
                     "Expect: 100-continue"))
         equal(c.read().status, 504, "status")
@@ -587,7 +597,7 @@ def _():
 def _():
     done = threading.Event()
     origin().on("/whole", lambda _request, _link: done.wait(WAIT) and None)
-    with client("whole") as c, counted("limits_hit"):
+    with counted("limits_hit"), client("whole") as c:
         equal(c.ask(get("/whole")).status, 504, "status")
         ends_as("/whole", "limit", 504)
     done.set()

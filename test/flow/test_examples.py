@@ -7,7 +7,7 @@ import re
 import subprocess
 import tempfile
 
-from bascule_flow import WAIT, Failure, check, equal, main, program, test
+from bascule_flow import WAIT, Daemon, Failure, check, equal, main, program, test
 
 TOP = os.path.normpath(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", ".."))
 
@@ -23,28 +23,30 @@ def passes_check(path):
         raise Failure(f"bascule check: {done.stderr.strip() or done.stdout.strip()}")
 
 
-def add_example(path):
-    @test(f"etc/{os.path.basename(path)} passes bascule check")
-    def _():
-        passes_check(path)
-
-
-def add_recipe(title, text):
-    @test(f"the README's recipe \"{title}\" passes bascule check")
+def add(words, text):
+    """Tests that a configuration passes bascule check as it is, and serves at ports that are free."""
+    @test(f"{words} passes bascule check")
     def _():
         with tempfile.NamedTemporaryFile("w", suffix=".conf") as file:
             file.write(text)
             file.flush()
             passes_check(file.name)
 
+    @test(f"{words} serves")
+    def _():
+        here = re.sub(r'listen = "[^"]*"', 'listen = "127.0.0.1:0"', text)
+        with Daemon(here.replace("/var/log/bascule", "@DIR@")) as daemon:
+            equal(len(daemon.status()["listeners"]), text.count("listen ="), "listeners")
 
-for each in sorted(glob.glob(os.path.join(TOP, "etc", "*.conf"))):
-    add_example(each)
+
+for each in sorted(glob.glob(os.path.join(TOP, "etc", "**", "*.conf"), recursive=True)):
+    with open(each, encoding="utf-8") as example:
+        add(os.path.relpath(each, TOP), example.read())
 
 with open(os.path.join(TOP, "README.md"), encoding="utf-8") as readme:
     recipes = re.findall(r"^### (.*?)\n.*?^```\n(.*?)^```$", readme.read(), re.M | re.S)
-for each in recipes:
-    add_recipe(*each)
+for title, recipe in recipes:
+    add(f"the README's recipe \"{title}\"", recipe)
 
 
 @test("the README has its three recipes")
@@ -63,6 +65,19 @@ def _():
 def _():
     done = run("serve")
     equal((done.returncode != 0, "serve" in done.stderr), (True, True), "refusal")
+
+
+# bascule help COMMAND is written from the flags that the command takes, bascule(8) by hand.
+@test("bascule(8) tells of every command and flag")
+def _():
+    with open(os.path.join(TOP, "etc", "bascule.8"), encoding="utf-8") as file:
+        page = file.read().replace("\\-", "-")
+    commands = re.findall(r"^  (\w+)  ", run("help").stdout, re.M)
+    check(len(commands) > 8, f"bascule help tells of {commands}")
+    for command in commands:
+        check(re.search(rf"^\.BR? {command}\b", page, re.M), f"nothing on {command}")
+        for flag in re.findall(r"^  (?:-\w, )?(--[\w-]+)", run("help", command).stdout, re.M):
+            check(flag in page, f"nothing on {flag} of {command}")
 
 
 # Every option of a file has a sentence of its own.

@@ -3,6 +3,7 @@
 
 import contextlib
 import threading
+import time
 
 from bascule_flow import (WAIT, WAYS, Client, CutShort, Daemon, Origin, answer, chunks, check,
                           equal, get, head, main, once, one_of, test)
@@ -316,6 +317,9 @@ def _():
             equal(c.ask(get("/few")).status, 200, "status of those that are open")
         first[0].half_close()
         check(first[0].has_ended(), "it was not closed")
+        end = time.monotonic() + WAIT
+        while counter('bascule_listener_connections_open{listener="few"}') > 2:
+            check(time.monotonic() < end, "it is still counted")
         with client("few") as next_one:
             equal(next_one.ask(get("/next")).status, 200, "status once there is room")
     check(not any(r.target == "/late" for r in origin().heads), "it reached the origin")
@@ -347,6 +351,10 @@ def _():
         equal(proxy().wait_record("/single/late")["end"], "no_endpoint", "end word")
         may_go.set()
         equal(first.read().body, b"held", "answer")
+        in_flight = [k for k in proxy().metrics() if "endpoint_in_flight" in k and '"single"' in k]
+        end = time.monotonic() + WAIT
+        while counter(*in_flight) > 0:  # it is let go after the answer, maybe by another thread
+            check(time.monotonic() < end, "it is still in flight")
         equal(second.ask(get("/single/next")).status, 200, "status once there is room")
 
 

@@ -454,6 +454,8 @@ def _():
             equal(ask(address, get("/single/late")).status, 503, "status at the limit")
         may_go.set()
         equal(first.read().body, b"held", "answer")
+        until(lambda: endpoint_metric(daemon, "bascule_endpoint_in_flight", alone.port) == 0,
+              "none in flight")
         equal(ask(address, get("/single/next")).status, 200, "status once there is room")
         equal(alone.seen("/single/late"), [], "requests over the limit")
 

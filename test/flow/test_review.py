@@ -100,4 +100,15 @@ def _():
     check(200 in seen and len(seen) > 1, f"all answers alike: {seen}")
 
 
+@test("filters do not see interim responses: where there are some, only hints pass")
+def _():
+    origin().on("/hints", lambda _request, link: link.send(
+        head("HTTP/1.1 103 Early Hints", "Link: </a>", "Server: secret/1", "X-Powered-By: it") +
+        answer(b"ok")))
+    with Client(proxy().address("tight")) as c:
+        response = c.ask(get("/hints"))
+    equal([(i.status, i.get("Link"), i.get("Server"), i.get("X-Powered-By"))
+           for i in response.interim], [(103, "</a>", None, None)], "interim responses")
+
+
 main()
