@@ -35,7 +35,8 @@ import signal
 import sys
 import traceback
 
-from daemon import (BOTH_MODES, FORWARD, REVERSE, WAYS, Daemon, Way, both_modes, program, running)
+from daemon import (BOTH_MODES, FORWARD, REVERSE, WAYS, Daemon, Way, both_modes, last_words,
+                    program, running)
 from origin import Link, Origin, bytewise, canned
 from wire import (FACTOR, WAIT, Client, CutShort, Failure, Malformed, Skip, Stream, answer,
                   answer_chunked, ask, check, chunks, connect, equal, get, head, one_of, post,
@@ -144,9 +145,10 @@ class _Results:
             self.failed += 1
             print(f"not ok {name}")
             _note(_why(error))
-            for daemon in running:
-                if log := daemon.log(30):
+            for log in [*last_words, *(daemon.log(30) for daemon in running)]:
+                if log:
                     _note(f"--- log of bascule\n{log}")
+            last_words.clear()
         else:
             print(f"ok {name}")
         sys.stdout.flush()

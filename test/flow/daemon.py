@@ -52,6 +52,9 @@ def open_folder(prefix):
 # Every daemon that has not ended: shown when a test fails, killed when a file is cut off.
 running = []
 
+# What those said that a failing test had to itself.
+last_words = []
+
 
 class Daemon:
     """A running bascule with a folder of its own (@DIR@ in its configuration).
@@ -113,6 +116,7 @@ class Daemon:
         if kind is None:
             self.close()
         else:
+            last_words.append(self.log(30))
             self.kill()
 
     def _read_log(self):
