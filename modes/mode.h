@@ -16,6 +16,7 @@ struct arena;
 struct conf;
 struct exchange;
 struct listener_conf;
+struct tls_session;
 struct worker;
 
 /* What a step of the road says. */
@@ -31,7 +32,8 @@ struct accepted {
     int fd;
     struct ip peer;    /* who connected, or whom a trusted PROXY header named */
     struct ip local;   /* where it connected to */
-    struct slice head; /* bytes read behind a PROXY header that belong to the protocol; copied by whoever keeps them */
+    struct slice head; /* bytes read already that belong to the protocol; copied by whoever keeps them */
+    struct tls_session *tls; /* it speaks TLS through this, which goes with fd; NULL: plain */
 };
 
 struct mode_ops {

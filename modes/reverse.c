@@ -17,7 +17,6 @@ struct reverse_conf {
     struct listener_conf listener;
     int forwarding; /* enum forwarding */
     struct strings site_names;
-    struct host_map *sites; /* of site_names; NULL: all sites */
 };
 
 static const char *const forwarding_words[] = { "off", "x-forwarded", "forwarded", "both", NULL };
@@ -69,6 +68,7 @@ finish(struct listener_conf *listener, struct conf *conf, struct arena *arena, s
 
     if (conf->sites.count == 0)
         return err_set(err, "a reverse listener needs sites to serve: add one to \"sites\"");
+    listener->sites = conf->hosts;
     if (reverse->site_names.count == 0)
         return 0;
     for (size_t i = 0; i < reverse->site_names.count; i++) {
@@ -79,11 +79,11 @@ finish(struct listener_conf *listener, struct conf *conf, struct arena *arena, s
                            reverse->site_names.items[i].data);
         names += site->hosts.count;
     }
-    reverse->sites = host_map_new(arena, names);
-    for (size_t i = 0; reverse->sites != NULL && i < reverse->site_names.count; i++)
-        if (add_site(reverse->sites, site_named(conf, reverse->site_names.items[i]), arena, err) < 0)
+    listener->sites = host_map_new(arena, names);
+    for (size_t i = 0; listener->sites != NULL && i < reverse->site_names.count; i++)
+        if (add_site(listener->sites, site_named(conf, reverse->site_names.items[i]), arena, err) < 0)
             return -1;
-    return reverse->sites != NULL ? 0 : err_set(err, "sites: no memory");
+    return listener->sites != NULL ? 0 : err_set(err, "sites: no memory");
 }
 
 /* ---- steps */
@@ -114,12 +114,7 @@ judge(struct exchange *ex)
 static enum step
 route(struct exchange *ex)
 {
-    const struct reverse_conf *reverse = (const struct reverse_conf *)(const void *)ex->listener;
-    const struct host_map *sites = reverse->sites != NULL
-                                       ? reverse->sites
-                                       : ex->generation->snapshot->conf.hosts;
-
-    ex->site = host_map_find(sites, ex->request.host);
+    ex->site = host_map_find(ex->listener->sites, ex->request.host);
     if (ex->site == NULL) {
         /* RFC 9110 section 15.5.20: better than another site's pages. */
         exchange_answer(ex, 421, END_DENIED, "No site of this name is served here.");

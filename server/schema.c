@@ -14,6 +14,7 @@
 #include "server/config/reader.h"
 #include "server/log/log_thread.h"
 #include "server/log/sink.h"
+#include "server/schema_tls.h"
 #include "server/upstream/balance.h"
 #include "server/worker.h"
 
@@ -84,6 +85,35 @@ static const struct option http_limit_options[] = {
     { .name = "memory", .type = OPTION_SIZE, .offset = offsetof(struct http_limits, arena_bytes),
       .fallback = "512K", .min = 256 * KIB, .max = 64 * MIB,
       .text = "Memory one exchange may use besides its content." },
+    { .name = NULL },
+};
+
+static const struct option h2_limit_options[] = {
+    { .name = "streams", .type = OPTION_INT, .offset = offsetof(struct h2_limits, streams),
+      .fallback = "128", .min = 1, .max = 10000,
+      .text = "Requests a client may have open at a time on one connection." },
+    { .name = "window", .type = OPTION_SIZE, .offset = offsetof(struct h2_limits, window_bytes),
+      .fallback = "256K", .min = 16 * KIB, .max = 16 * MIB,
+      .text = "Request content a client may send ahead on one stream." },
+    { .name = "buffer", .type = OPTION_SIZE, .offset = offsetof(struct h2_limits, buffer_bytes),
+      .fallback = "1M", .min = 64 * KIB, .max = 1024 * MIB,
+      .text = "Request content held for all streams of one connection until it can be passed on." },
+    { .name = "resets", .type = OPTION_INT, .offset = offsetof(struct h2_limits, resets),
+      .fallback = "200", .min = 1, .max = 1000000,
+      .text = "Streams a client may reset, or open against the rules, in the time rate; with more "
+              "the connection is closed." },
+    { .name = "control_frames", .type = OPTION_INT,
+      .offset = offsetof(struct h2_limits, control_frames), .fallback = "1000", .min = 10,
+      .max = 1000000,
+      .text = "Frames that carry neither a request nor content (PING, SETTINGS, PRIORITY, empty "
+              "ones) a client may send in the time rate; with more the connection is closed." },
+    { .name = "rate", .type = OPTION_TIME, .offset = offsetof(struct h2_limits, rate_ms),
+      .fallback = "10s", .min = 1 * SECOND, .max = HOUR,
+      .text = "The time over which resets and control_frames are counted." },
+    { .name = "output", .type = OPTION_SIZE, .offset = offsetof(struct h2_limits, output_bytes),
+      .fallback = "64K", .min = 1 * KIB, .max = 16 * MIB,
+      .text = "Answers to control frames that may wait for a client; with more the connection is "
+              "closed." },
     { .name = NULL },
 };
 
@@ -159,6 +189,12 @@ static const struct option listener_options[] = {
     { .name = "limits", .type = OPTION_GROUP, .offset = offsetof(struct listener_conf, limits),
       .options = http_limit_options, .member_bytes = sizeof(struct http_limits),
       .text = "How much clients may send." },
+    { .name = "http2", .type = OPTION_GROUP, .offset = offsetof(struct listener_conf, h2),
+      .options = h2_limit_options, .member_bytes = sizeof(struct h2_limits),
+      .text = "What clients may do with HTTP/2." },
+    { .name = "tls", .type = OPTION_GROUP, .offset = offsetof(struct listener_conf, tls),
+      .options = tls_options, .member_bytes = sizeof(struct tls_conf), .shorthand = "preset",
+      .text = "Speak TLS here." },
     { .name = "max_connections", .type = OPTION_INT,
       .offset = offsetof(struct listener_conf, max_connections), .fallback = "0", .max = 10000000,
       .text = "Client connections open at a time on this listener. 0: as many as the process "
@@ -279,6 +315,8 @@ parse_endpoints(struct config_reader *reader, const struct config_node *node, vo
 
 static const char *const proxy_protocol_words[] = { "off", "v1", "v2", NULL };
 
+static const char *const upstream_protocol_words[] = { "auto", "http/1.1", "h2", "h2c", NULL };
+
 static const struct option group_options[] = {
     OPTION_PLACE(struct group_conf, place),
     { .name = "name", .type = OPTION_STRING, .offset = offsetof(struct group_conf, name),
@@ -308,6 +346,17 @@ static const struct option group_options[] = {
       .fallback = "off", .words = proxy_protocol_words,
       .text = "Begin connections with a PROXY protocol header of this version, which names the "
               "client." },
+    { .name = "protocol", .type = OPTION_ENUM, .offset = offsetof(struct group_conf, protocol),
+      .fallback = "auto", .words = upstream_protocol_words,
+      .text = "What the servers speak: auto (HTTP/2 where it is agreed on by ALPN, else HTTP/1.1), "
+              "http/1.1, h2 (HTTP/2 over TLS), h2c (HTTP/2 without TLS)." },
+    { .name = "max_streams", .type = OPTION_INT, .offset = offsetof(struct group_conf, max_streams),
+      .fallback = "100", .min = 1, .max = 10000,
+      .text = "Exchanges that share one HTTP/2 connection to a server; fewer if it says so." },
+    { .name = "tls", .type = OPTION_GROUP, .offset = offsetof(struct group_conf, tls),
+      .options = upstream_tls_options, .member_bytes = sizeof(struct upstream_tls_conf),
+      .shorthand = "verify",
+      .text = "Speak TLS with the servers; tls = true is enough." },
     { .name = "timeouts", .type = OPTION_GROUP, .offset = offsetof(struct group_conf, timeouts),
       .options = upstream_timeout_options, .member_bytes = sizeof(struct upstream_timeouts),
       .text = "How long the servers may take." },
@@ -400,6 +449,26 @@ static const struct option site_options[] = {
       .fallback = "true",
       .text = "Remove what tells about the servers behind: the filter hide_server with its "
               "defaults." },
+    { .name = "https", .type = OPTION_BOOL, .offset = offsetof(struct site_conf, https),
+      .fallback = "false",
+      .text = "Send requests that came without TLS to the same address with https://." },
+    { .name = "hsts", .type = OPTION_CUSTOM, .offset = offsetof(struct site_conf, hsts_s),
+      .parse = tls_parse_hsts, .form = "true or a time",
+      .text = "Tell browsers to come by TLS only (Strict-Transport-Security): true for a year, or "
+              "for how long." },
+    { .name = "certificates", .type = OPTION_CUSTOM,
+      .offset = offsetof(struct site_conf, certificates), .parse = tls_parse_site_certificates,
+      .options = certificate_options, .member_bytes = sizeof(struct certificate_conf),
+      .form = CERTIFICATES_FORM,
+      .text = "Its certificates, one of each kind of key (ECDSA, RSA); when not given, those of the "
+              "listener." },
+    { .name = "client_certificates", .type = OPTION_GROUP,
+      .offset = offsetof(struct site_conf, client), .options = client_certificate_options,
+      .member_bytes = sizeof(struct client_certificate_conf),
+      .text = "Certificates asked of clients; when not given, as the listener says." },
+    { .name = "pass_through", .type = OPTION_STRING,
+      .offset = offsetof(struct site_conf, pass_through_name),
+      .text = "Name of a group that gets TLS connections for its hosts as they are, unread." },
     ACTION_ROWS(offsetof(struct site_conf, all)),
     { .name = "routes", .type = OPTION_GROUPS, .offset = offsetof(struct site_conf, routes),
       .options = route_options, .member_bytes = sizeof(struct route_conf),

@@ -19,14 +19,19 @@
 
 struct access_log;
 struct balancer_ops;
+struct certificate_set;
 struct endpoint;
 struct filter_ops;
 struct group;
+struct host_map;
 struct listener;
 struct log_format;
 struct mode_ops;
 struct name_set;
 struct pattern;
+struct site_conf;
+struct tls_context;
+struct tls_server;
 
 /* ---- limits and deadlines */
 
@@ -65,6 +70,76 @@ struct http_limits {
     uint64_t arena_bytes;   /* memory for one exchange */
 };
 
+/* What a client may do with HTTP/2 (RFC 9113), per connection. Each limit hit is
+ * counted and ends the stream, or the connection, with the error that fits. */
+struct h2_limits {
+    int64_t streams;         /* open at a time */
+    uint64_t window_bytes;   /* a client may send on one stream before its content is taken */
+    uint64_t buffer_bytes;   /* request content of all streams not taken yet, held for them */
+    int64_t resets;          /* streams reset by the client, or refused, in rate_ms */
+    int64_t control_frames;  /* PING, SETTINGS, PRIORITY, empty frames ... in rate_ms */
+    uint32_t rate_ms;
+    uint64_t output_bytes;   /* answers to control frames that the client does not take */
+};
+
+/* ---- TLS */
+
+/* A chain of certificates and the key of its first. */
+struct certificate_conf {
+    struct place place;
+    const char *chain;       /* PEM file: the certificate, then those that vouch for it */
+    const char *key;         /* PEM file; NULL: it is in chain */
+    const char *key_command; /* prints the passphrase of the key; NULL: it has none */
+};
+
+enum client_certificate_mode {
+    CLIENT_CERTIFICATE_OFF,
+    CLIENT_CERTIFICATE_OPTIONAL,
+    CLIENT_CERTIFICATE_REQUIRED,
+};
+
+struct client_certificate_conf {
+    struct place place;  /* line 0: not asked for */
+    int mode;            /* enum client_certificate_mode */
+    const char *ca;      /* PEM file: who may vouch for clients */
+    const char *crl;     /* PEM file of revoked ones; NULL: none */
+    int64_t depth;       /* longest chain */
+};
+
+enum tls_preset { TLS_MODERN, TLS_INTERMEDIATE };
+enum tls_unknown_name { TLS_UNKNOWN_DEFAULT, TLS_UNKNOWN_REFUSE };
+
+/* How a listener speaks TLS. */
+struct tls_conf {
+    struct place place;              /* line 0: it does not */
+    int preset;                      /* enum tls_preset */
+    struct config_list certificates; /* of struct certificate_conf: where no site has its own */
+    struct client_certificate_conf client; /* the same */
+    int unknown_name;                /* enum tls_unknown_name */
+    bool http2;                      /* offered by ALPN */
+    uint32_t handshake_ms;
+    int64_t max_handshakes;          /* at a time, on each worker thread */
+    bool tickets;
+    const char *ticket_keys;         /* file shared with other nodes; NULL: keys of our own */
+    uint32_t session_ms;             /* how long a session may be resumed */
+    int64_t session_cache;           /* sessions kept for clients without tickets, per thread */
+    bool staple;                     /* OCSP */
+    bool early_data;                 /* 0-RTT, of safe requests */
+    bool ktls;
+    struct certificate_set *set;     /* of certificates; in the registry; NULL: none */
+    struct tls_server *server;       /* in the snapshot */
+};
+
+/* How a group's endpoints are spoken to by TLS. */
+struct upstream_tls_conf {
+    struct place place;      /* line 0: plainly */
+    bool verify;
+    const char *ca;          /* PEM file; NULL: the system's */
+    const char *name;        /* for SNI, and the certificate's; NULL: the endpoint's host */
+    struct certificate_conf client; /* shown when asked; chain NULL: none */
+    struct tls_context *context;    /* in the snapshot */
+};
+
 /* ---- upstream */
 
 struct endpoint_conf {
@@ -79,6 +154,8 @@ struct endpoint_conf {
     struct endpoint *endpoint; /* in the registry */
 };
 
+enum upstream_protocol { UPSTREAM_AUTO, UPSTREAM_H1, UPSTREAM_H2, UPSTREAM_H2C };
+
 enum proxy_protocol_version { PROXY_PROTOCOL_OFF, PROXY_PROTOCOL_V1, PROXY_PROTOCOL_V2 };
 
 struct group_conf {
@@ -91,6 +168,9 @@ struct group_conf {
     int64_t max_idle;        /* idle connections kept per endpoint and worker */
     int64_t tries;           /* endpoints tried for one exchange */
     int send_proxy;          /* enum proxy_protocol_version */
+    int protocol;            /* enum upstream_protocol */
+    int64_t max_streams;     /* HTTP/2: exchanges on one connection */
+    struct upstream_tls_conf tls;
     struct upstream_timeouts timeouts;
     uint16_t *schedule;      /* positions in endpoints, in the order of their turns; NULL: one endpoint */
     uint32_t schedule_count;
@@ -146,6 +226,13 @@ struct site_conf {
     struct route_conf all;      /* the route when no other matches: group, redirect, welcome ... */
     struct config_list routes;  /* of struct route_conf, in order */
     bool hide_server;
+    bool https;                 /* requests that came plainly are sent to https:// */
+    uint32_t hsts_s;            /* max-age of Strict-Transport-Security; 0: none */
+    struct config_list certificates;       /* of struct certificate_conf; none: the listener's */
+    struct client_certificate_conf client; /* place line 0: the listener's */
+    const char *pass_through_name;
+    struct group_conf *pass_through;       /* TLS for its names goes there as it is */
+    struct certificate_set *set;           /* of certificates; in the registry; NULL: none */
 };
 
 /* ---- logs */
@@ -178,6 +265,9 @@ struct listener_conf {
     struct prefix_set *trusted_proxies;    /* X-Forwarded-* believed from these */
     struct client_timeouts timeouts;
     struct http_limits limits;
+    struct h2_limits h2;
+    struct tls_conf tls;
+    struct host_map *sites;                /* those it serves, by host name; NULL: its mode has none */
     int64_t max_connections;
     const char *access_log_name;           /* "off", or of an access_log; NULL: the first one */
     struct access_log_conf *access_log;

@@ -16,6 +16,7 @@
 #include "server/log/log_format.h"
 #include "server/name_set.h"
 #include "server/schema_link.h"
+#include "server/schema_tls.h"
 
 /* ---- logs and the control socket */
 
@@ -196,7 +197,7 @@ finish_listener(struct linker *linker, struct name_set *claimed, struct listener
         return link_fail(err, &listener->place, "listener", listener->name);
     if (link_filters(linker, &listener->filters) < 0)
         return -1;
-    if (finish_mode(linker, listener) < 0)
+    if (finish_mode(linker, listener) < 0 || link_listener_tls(linker, listener) < 0)
         return link_fail(err, &listener->place, "listener", listener->name);
     return 0;
 }

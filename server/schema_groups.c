@@ -7,6 +7,7 @@
 #include "server/config/reader.h"
 #include "server/host_map.h"
 #include "server/name_set.h"
+#include "server/schema_tls.h"
 #include "server/upstream/group.h"
 
 struct group_conf *
@@ -140,7 +141,8 @@ finish_group(struct linker *linker, struct group_conf *group)
     if (link_check_name("group", group->name, &group->place, linker->err) < 0 ||
         finish_endpoints(linker, group) < 0)
         return -1;
-    if (group_schedule(group, linker->arena, linker->err) < 0)
+    if (link_group_tls(linker, group) < 0 ||
+        group_schedule(group, linker->arena, linker->err) < 0)
         return link_fail(linker->err, &group->place, "group", group->name);
     return 0;
 }

@@ -10,6 +10,7 @@
 #include "server/config/reader.h"
 #include "server/host_map.h"
 #include "server/http/uri.h"
+#include "server/schema_tls.h"
 
 /* ---- syntax of small things */
 
@@ -327,10 +328,10 @@ check_site(struct linker *linker, struct site_conf *site)
         return -1;
     if (site->hosts.count == 0 && !site->is_default)
         return err_set(linker->err, "needs hosts, or default = true");
-    if (check_action(linker, &site->all) < 0)
+    if (check_action(linker, &site->all) < 0 || link_site_tls(linker, site) < 0)
         return -1;
-    if (!has_action(&site->all) && site->routes.count == 0)
-        return err_set(linker->err, "needs group, redirect, welcome or routes");
+    if (!has_action(&site->all) && site->routes.count == 0 && site->pass_through == NULL)
+        return err_set(linker->err, "needs group, redirect, welcome, routes or pass_through");
     return 0;
 }
 

@@ -97,6 +97,8 @@ write_type(const struct option *row, char *text, size_t bytes)
 
     snprintf(text, bytes, "%s", row->type == OPTION_CUSTOM && row->form != NULL
                                     ? row->form : type_name(row->type));
+    if (row->shorthand != NULL)
+        append(text, bytes, ", or its member ", row->shorthand);
     if (row->type == OPTION_ENUM)
         for (size_t i = 0; row->words[i] != NULL; i++)
             append(text, bytes, i > 0 ? ", " : " ", row->words[i]);

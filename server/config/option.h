@@ -102,6 +102,9 @@ struct option {
      * struct; OPTION_CUSTOM that reads such members itself: for the manual. */
     const struct option *options;
     size_t member_bytes;
+    /* OPTION_GROUP: the member that a value which is no group stands for:
+     * tls = "modern" says tls = { preset = "modern"; }. NULL: only a group will do. */
+    const char *shorthand;
     /* OPTION_CUSTOM, and an extra look at any other type after it was stored:
      * fills *target (the struct, not the field) from node. Returns 0, or -1
      * with err saying what is wrong with the value; the place is added by the caller.

@@ -460,17 +460,35 @@ config_read_group(struct config_reader *reader, const struct config_node *node,
     return reader->error_count == errors ? 0 : -1;
 }
 
+/* The value of one member stands for the whole group. */
+static void
+read_shorthand(struct config_reader *reader, const struct option *row,
+               const struct config_node *node, void *target)
+{
+    struct shape *shape = take_shape(reader, row->options, NULL, row->member_bytes);
+
+    if (shape == NULL)
+        return;
+    memcpy(target, shape->image, shape->bytes);
+    store_place(reader, shape, node, target);
+    read_value(reader, shape->rows[shape_find(shape, row->shorthand)], node, target);
+}
+
 static void
 read_group(struct config_reader *reader, const struct option *row, const struct config_node *node,
            void *target)
 {
     struct frame frame = { .parent = reader->frame, .word = row->name };
 
+    target = (char *)target + row->offset;
+    if (row->shorthand != NULL && config_node_kind(node) != CONFIG_GROUP) {
+        read_shorthand(reader, row, node, target);
+        return;
+    }
     if (!check_kind(reader, row, node))
         return;
     reader->frame = &frame;
-    (void)config_read_group(reader, node, row->options, (char *)target + row->offset,
-                            row->member_bytes);
+    (void)config_read_group(reader, node, row->options, target, row->member_bytes);
     reader->frame = frame.parent;
 }
 

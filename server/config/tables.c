@@ -77,6 +77,9 @@ check_shape(const struct option *row, struct err *err)
         return err_set(err, "\"%s\" has no table or no size", row->name);
     if (row->is_required && row->fallback != NULL)
         return err_set(err, "\"%s\" is required and has a default", row->name);
+    if (row->shorthand != NULL &&
+        (row->type != OPTION_GROUP || find_row(row->options, row->shorthand) == NULL))
+        return err_set(err, "\"%s\" is short for a member that does not exist", row->name);
     return 0;
 }
 

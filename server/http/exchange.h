@@ -24,6 +24,7 @@ struct log_names;
 struct parent_conf;
 struct reach;
 struct tls_context;
+struct tls_session;
 struct tunnel;
 struct upstream;
 
@@ -84,6 +85,7 @@ struct client {
     struct ip peer;  /* who connected, or whom a trusted PROXY header named */
     struct ip local;
     bool is_tls;
+    struct tls_session *tls; /* with is_tls: its facts; the connection's own */
 };
 
 /* For the log: bytes from and to the client. */

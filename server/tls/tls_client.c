@@ -1,16 +1,14 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* tls_client.c - handshakes and records by OpenSSL, on our own event loop.
+/* tls_client.c - handshakes by OpenSSL, on our own event loop.
  *
- * OpenSSL reads and writes the descriptor itself. A read is drained only when
- * it says WANT_READ, since a record may hold more than was asked for. The end
- * of the stream counts only after the peer's close_notify: without it somebody
- * else may have cut the message short.
+ * OpenSSL reads and writes the descriptor itself.
  */
 #include "config.h"
 
 #include "server/tls/tls_client.h"
 
 #include "server/net/address.h"
+#include "server/tls/tls_openssl.h"
 
 #include <errno.h>
 #include <openssl/err.h>
@@ -19,20 +17,12 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#define RECORD_BYTES 16384
 #define HOST_BYTES_MAX 255
 
 struct tls_context {
     SSL_CTX *openssl;
     uint64_t id;
 };
-
-/* A session is OpenSSL's own. */
-static SSL *
-session_of(struct tls_session *session)
-{
-    return (SSL *)(void *)session;
-}
 
 /* ---- context */
 
@@ -158,13 +148,17 @@ fail_by_library(struct tls_handshake *handshake)
 static void
 step(struct tls_handshake *handshake)
 {
-    struct tls_result result = { .session = (struct tls_session *)(void *)handshake->ssl };
+    struct tls_result result = { 0 };
     int got;
 
     ERR_clear_error();
     got = SSL_connect(handshake->ssl);
     if (got == 1) {
-        done(handshake, &result);
+        result.session = tls_session_new(handshake->ssl);
+        if (result.session == NULL)
+            fail(handshake, "proxy_internal_error", "out of memory");
+        else
+            done(handshake, &result);
         return;
     }
     switch (SSL_get_error(handshake->ssl, got)) {
@@ -246,127 +240,4 @@ tls_handshake_cancel(struct tls_handshake *handshake)
     task_cancel(&handshake->task);
     conn_close(&handshake->conn);
     conn_free_later(&handshake->conn, release, handshake);
-}
-
-/* ---- transport */
-
-static ssize_t
-failed(struct conn *conn)
-{
-    conn->error = errno != 0 ? errno : EPROTO;
-    return CONN_FAILED;
-}
-
-static ssize_t
-tls_recv(struct conn *conn, void *data, size_t bytes)
-{
-    SSL *ssl = conn->transport_state;
-    size_t got = 0;
-
-    ERR_clear_error();
-    errno = 0;
-    if (SSL_read_ex(ssl, data, bytes, &got) == 1)
-        return (ssize_t)got;
-    switch (SSL_get_error(ssl, 0)) {
-    case SSL_ERROR_WANT_READ:
-        conn->may_read = false;
-        return CONN_WAIT;
-    case SSL_ERROR_WANT_WRITE: /* of its own: reading goes on when there is room */
-        conn->may_write = false;
-        return CONN_WAIT;
-    case SSL_ERROR_ZERO_RETURN:
-        return 0;
-    default:
-        return failed(conn);
-    }
-}
-
-/* Small pieces share a record: each costs a header, a tag and a packet. */
-static size_t
-gather(char *record, const struct iovec *iov, int count)
-{
-    size_t bytes = 0;
-
-    for (int i = 0; i < count && bytes < RECORD_BYTES; i++) {
-        size_t here = iov[i].iov_len;
-
-        if (here > RECORD_BYTES - bytes)
-            here = RECORD_BYTES - bytes;
-        memcpy(record + bytes, iov[i].iov_base, here);
-        bytes += here;
-    }
-    return bytes;
-}
-
-static ssize_t
-write_record(struct conn *conn, const void *data, size_t bytes)
-{
-    SSL *ssl = conn->transport_state;
-    size_t sent = 0;
-
-    ERR_clear_error();
-    errno = 0;
-    if (SSL_write_ex(ssl, data, bytes, &sent) == 1)
-        return (ssize_t)sent;
-    switch (SSL_get_error(ssl, 0)) {
-    case SSL_ERROR_WANT_WRITE:
-        conn->may_write = false;
-        return CONN_WAIT;
-    case SSL_ERROR_WANT_READ:
-        conn->may_read = false;
-        return CONN_WAIT;
-    default:
-        return failed(conn);
-    }
-}
-
-static ssize_t
-tls_send(struct conn *conn, const struct iovec *iov, int count, bool more)
-{
-    char record[RECORD_BYTES];
-
-    (void)more;
-    if (iov->iov_len >= RECORD_BYTES || count == 1)
-        return write_record(conn, iov->iov_base, iov->iov_len);
-    return write_record(conn, record, gather(record, iov, count));
-}
-
-static int
-tls_shutdown(struct conn *conn)
-{
-    SSL_shutdown(conn->transport_state);
-    return 0;
-}
-
-static void
-tls_close(struct conn *conn)
-{
-    SSL *ssl = conn->transport_state;
-
-    if (conn->error == 0 && !conn->is_shut && !SSL_in_init(ssl))
-        SSL_shutdown(ssl);
-    ERR_clear_error();
-    SSL_free(ssl);
-    conn->transport_state = NULL;
-}
-
-static const struct transport tls_transport = {
-    .name = "tls",
-    .recv = tls_recv,
-    .send = tls_send,
-    .shutdown = tls_shutdown,
-    .close = tls_close,
-};
-
-void
-tls_attach(struct conn *conn, struct tls_session *session)
-{
-    conn->transport = &tls_transport;
-    conn->transport_state = session;
-}
-
-void
-tls_session_free(struct tls_session *session)
-{
-    SSL_free(session_of(session));
 }

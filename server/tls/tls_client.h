@@ -11,10 +11,10 @@
 #include "server/base/arena.h"
 #include "server/base/err.h"
 #include "server/net/conn.h"
+#include "server/tls/tls_session.h"
 
 struct tls_context;
 struct tls_handshake;
-struct tls_session;
 
 /* Trusts the certificates in ca_file (PEM), or the system's when it is NULL.
  * TLS 1.2 and later. Ends with arena. NULL with err. */
@@ -44,12 +44,5 @@ struct tls_handshake *tls_handshake_start(struct loop *loop, int fd, struct tls_
 
 /* Closes the connection; on_done will not be called. */
 void tls_handshake_cancel(struct tls_handshake *handshake);
-
-/* A connection opened on the handshake's descriptor speaks through the session
- * from now on. conn takes the session. */
-void tls_attach(struct conn *conn, struct tls_session *session);
-
-/* For a session that no connection took. NULL is fine. */
-void tls_session_free(struct tls_session *session);
 
 #endif
