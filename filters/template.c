@@ -10,6 +10,7 @@
 
 #include "filters/field_set.h"
 #include "server/base/log.h"
+#include "server/tls/tls_session.h"
 
 #define TEXT_MAX 4096
 #define PARTS_MAX 32
@@ -28,6 +29,14 @@ enum variable {
     LISTENER,
     SITE,
     ROUTE,
+    TLS_VERSION,
+    TLS_CIPHER,
+    TLS_NAME,
+    CLIENT_CERT_SUBJECT,
+    CLIENT_CERT_ISSUER,
+    CLIENT_CERT_SERIAL,
+    CLIENT_CERT_FINGERPRINT,
+    CLIENT_CERT_NAMES,
     VARIABLE_COUNT
 };
 
@@ -36,6 +45,14 @@ static const char *const names[VARIABLE_COUNT] = {
     [SCHEME] = "scheme",  [METHOD] = "method",       [TARGET] = "target", [PATH] = "path",
     [QUERY] = "query",    [ID] = "id",               [LISTENER] = "listener", [SITE] = "site",
     [ROUTE] = "route",
+    [TLS_VERSION] = "tls_version",
+    [TLS_CIPHER] = "tls_cipher",
+    [TLS_NAME] = "tls_name",
+    [CLIENT_CERT_SUBJECT] = "client_cert_subject",
+    [CLIENT_CERT_ISSUER] = "client_cert_issuer",
+    [CLIENT_CERT_SERIAL] = "client_cert_serial",
+    [CLIENT_CERT_FINGERPRINT] = "client_cert_fingerprint",
+    [CLIENT_CERT_NAMES] = "client_cert_names",
 };
 
 struct part {
@@ -199,9 +216,37 @@ path_of(const struct exchange *ex)
     return ex->request.method == METHOD_CONNECT ? slice_make("", 0) : ex->request.path;
 }
 
+/* What is known of the client's TLS session; empty where it has none. */
+static struct slice
+tls_value(enum variable variable, struct exchange *ex)
+{
+    const struct tls_session *session = ex->down->client->tls;
+    struct client_certificate certificate = { .subject = SLICE("") };
+    const struct tls_facts *facts;
+
+    if (session == NULL)
+        return SLICE("");
+    facts = tls_session_facts(session);
+    if (variable == TLS_VERSION)
+        return slice_of(facts->version);
+    if (variable == TLS_CIPHER)
+        return slice_of(facts->cipher);
+    if (variable == TLS_NAME)
+        return facts->server_name;
+    if (!tls_session_client(session, &ex->arena, &certificate))
+        return SLICE("");
+    if (variable == CLIENT_CERT_SUBJECT)
+        return certificate.subject;
+    if (variable == CLIENT_CERT_ISSUER)
+        return certificate.issuer;
+    if (variable == CLIENT_CERT_SERIAL)
+        return certificate.serial;
+    return variable == CLIENT_CERT_NAMES ? certificate.names : certificate.fingerprint;
+}
+
 /* One or, of what is put together, up to three slices. Returns how many. */
 static size_t
-value_of(enum variable variable, const struct exchange *ex, struct scratch *scratch,
+value_of(enum variable variable, struct exchange *ex, struct scratch *scratch,
          struct slice values[static 3])
 {
     const struct request *request = &ex->request;
@@ -252,6 +297,16 @@ value_of(enum variable variable, const struct exchange *ex, struct scratch *scra
         return 1;
     case ROUTE:
         values[0] = slice_of(ex->route != NULL ? ex->route->name : NULL);
+        return 1;
+    case TLS_VERSION:
+    case TLS_CIPHER:
+    case TLS_NAME:
+    case CLIENT_CERT_SUBJECT:
+    case CLIENT_CERT_ISSUER:
+    case CLIENT_CERT_SERIAL:
+    case CLIENT_CERT_FINGERPRINT:
+    case CLIENT_CERT_NAMES:
+        values[0] = tls_value(variable, ex);
         return 1;
     }
     return 0;

@@ -15,6 +15,11 @@
  *     query      "query", without the "?"
  *     id         number of the exchange, as in the access log
  *     listener, site, route   their names; empty when there is none
+ *     tls_version, tls_cipher, tls_name   of the client's TLS session; empty: none.
+ *                tls_name is what it asked for (SNI)
+ *     client_cert_subject, client_cert_issuer, client_cert_serial,
+ *     client_cert_fingerprint, client_cert_names   of the certificate it showed,
+ *                verified; empty: none
  */
 #ifndef BASCULE_TEMPLATE_H
 #define BASCULE_TEMPLATE_H

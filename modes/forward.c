@@ -265,18 +265,23 @@ is_site_port(const struct conf *conf, unsigned port)
     return false;
 }
 
-/* DESIGN: a name that one of our sites serves is fetched from that site. */
+/* DESIGN: a name that one of our sites serves is fetched from that site, but for
+ * sites that want more of a connection than this one can show. */
 static struct site_conf *
 own_site(const struct exchange *ex)
 {
     const struct conf *conf = &ex->generation->snapshot->conf;
+    struct site_conf *site;
 
     if (!conf->forward_to_sites || conf->hosts == NULL || ex->request.method == METHOD_CONNECT ||
         !slice_equal(ex->request.scheme, SLICE("http")))
         return NULL;
     if (!is_site_port(conf, ex->request.port))
         return NULL;
-    return host_map_find_named(conf->hosts, ex->request.host);
+    site = host_map_find_named(conf->hosts, ex->request.host);
+    if (site == NULL || site->https || site->client.place.line > 0 || site->pass_through != NULL)
+        return NULL;
+    return site;
 }
 
 /* Names are resolved, and judged, by a parent proxy; addresses are judged here. */

@@ -6,6 +6,7 @@
 
 #include "modes/road.h"
 #include "modes/site_route.h"
+#include "modes/site_tls.h"
 #include "server/generation.h"
 #include "server/host_map.h"
 #include "server/http/h1_downstream.h"
@@ -16,6 +17,7 @@
 struct reverse_conf {
     struct listener_conf listener;
     int forwarding; /* enum forwarding */
+    bool client_cert;
     struct strings site_names;
 };
 
@@ -28,6 +30,9 @@ static const struct option options[] = {
       .words = forwarding_words, .fallback = "x-forwarded",
       .text = "Fields that tell the origin who asked: X-Forwarded-For, -Proto and -Host, or "
               "Forwarded (RFC 7239)." },
+    { .name = "client_cert", .type = OPTION_BOOL,
+      .offset = offsetof(struct reverse_conf, client_cert), .fallback = "false",
+      .text = "Tell the origin of the certificate a client showed: Client-Cert (RFC 9440)." },
     { .name = NULL },
 };
 
@@ -120,6 +125,8 @@ route(struct exchange *ex)
         exchange_answer(ex, 421, END_DENIED, "No site of this name is served here.");
         return STEP_ANSWER;
     }
+    if (site_check_tls(ex) == STEP_ANSWER)
+        return STEP_ANSWER;
     return site_route(ex);
 }
 
@@ -130,6 +137,8 @@ prepare(struct exchange *ex)
     enum step step = site_prepare(ex);
 
     site_add_forwarding(ex, (enum forwarding)reverse->forwarding);
+    if (reverse->client_cert)
+        site_add_client_certificate(ex);
     fields_add(&ex->request.fields, &ex->arena, FIELD_VIA, via_value());
     return step;
 }

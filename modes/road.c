@@ -15,6 +15,7 @@
 #include "modes/reach.h"
 #include "modes/road_log.h"
 #include "modes/site_route.h"
+#include "modes/site_tls.h"
 #include "modes/tunnels.h"
 #include "server/http/client_conn.h"
 #include "server/http/via.h"
@@ -145,6 +146,8 @@ deliver(struct exchange *ex)
         break;
     }
     pipeline_wrap_deliver(ex);
+    if (ex->site != NULL && ex->site->hsts_s > 0)
+        site_add_hsts(ex);
     refuse_incomplete(ex);
     ex->is_head_only = has_no_content(ex);
     /* Who hoped for a tunnel may have sent its first bytes already: what follows
@@ -219,6 +222,8 @@ count_forwards(struct exchange *ex)
 static enum step
 judge(struct exchange *ex)
 {
+    if (ex->down->client->is_tls && site_check_early(ex) == STEP_ANSWER)
+        return STEP_ANSWER;
     return ex->listener->mode->judge(ex);
 }
 

@@ -7,12 +7,15 @@
 #include "modes/mode.h"
 #include "server/base/clock.h"
 #include "server/log/access_log.h"
+#include "server/tls/tls_session.h"
 
 #include <stdio.h>
 
 struct log_names {
     struct slice site, route, group, endpoint;
     const char *hierarchy; /* squid's word for how the next hop was found; NULL: the usual */
+    struct slice tls_version, tls_cipher, tls_name;
+    struct slice client_subject, client_serial, client_fingerprint;
 };
 
 static struct slice
@@ -21,8 +24,26 @@ name_of(const char *name)
     return slice_of(name);
 }
 
+/* Of the client's TLS session. */
 static void
-find_names(const struct exchange *ex, struct log_names *names)
+find_tls(struct exchange *ex, struct log_names *names)
+{
+    const struct tls_session *session = ex->down->client->tls;
+    const struct tls_facts *facts = tls_session_facts(session);
+    struct client_certificate certificate;
+
+    names->tls_version = slice_of(facts->version);
+    names->tls_cipher = slice_of(facts->cipher);
+    names->tls_name = facts->server_name;
+    if (!facts->has_client_certificate || !tls_session_client(session, &ex->arena, &certificate))
+        return;
+    names->client_subject = certificate.subject;
+    names->client_serial = certificate.serial;
+    names->client_fingerprint = certificate.fingerprint;
+}
+
+static void
+find_names(struct exchange *ex, struct log_names *names)
 {
     *names = (struct log_names){
         .site = name_of(ex->site != NULL ? ex->site->name : NULL),
@@ -31,6 +52,8 @@ find_names(const struct exchange *ex, struct log_names *names)
         .endpoint = name_of(ex->endpoint != NULL ? ex->endpoint->to : NULL),
         .hierarchy = ex->to.parent != NULL && ex->upstream_ip.family != 0 ? "FIRSTUP_PARENT" : NULL,
     };
+    if (ex->down != NULL && ex->down->client->tls != NULL)
+        find_tls(ex, names);
 }
 
 void
@@ -45,6 +68,7 @@ road_log_keep_names(struct exchange *ex)
     names->route = arena_copy(&ex->arena, names->route);
     names->group = arena_copy(&ex->arena, names->group);
     names->endpoint = arena_copy(&ex->arena, names->endpoint);
+    names->tls_name = arena_copy(&ex->arena, names->tls_name);
     ex->log_names = names;
 }
 
@@ -148,6 +172,12 @@ fill_text(const struct exchange *ex, struct access_record *record, const struct 
     record->group = names->group;
     record->endpoint = names->endpoint;
     record->hierarchy = names->hierarchy;
+    record->tls_version = names->tls_version;
+    record->tls_cipher = names->tls_cipher;
+    record->tls_name = names->tls_name;
+    record->client_subject = names->client_subject;
+    record->client_serial = names->client_serial;
+    record->client_fingerprint = names->client_fingerprint;
     record->end = end_reason_word(ex->end);
     record->cache = squid_word(ex);
     record->request = &request->fields;
@@ -155,7 +185,7 @@ fill_text(const struct exchange *ex, struct access_record *record, const struct 
 }
 
 void
-road_log(const struct exchange *ex)
+road_log(struct exchange *ex)
 {
     const struct access_log_conf *conf = ex->listener->access_log;
     struct access_record record = { 0 };

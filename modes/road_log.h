@@ -6,7 +6,7 @@
 #include "server/http/exchange.h"
 
 /* Writes the line of an exchange that ends, if its listener logs at all. */
-void road_log(const struct exchange *ex);
+void road_log(struct exchange *ex);
 
 /* Copies the names that the line will need, because the exchange is going to
  * outlive the snapshot they are in. */

@@ -295,6 +295,12 @@ forwarded_for(struct slice element)
     return slice_make("", 0);
 }
 
+bool
+site_trusts_peer(const struct exchange *ex)
+{
+    return is_trusted(ex, &ex->down->client->peer);
+}
+
 void
 site_find_client(struct exchange *ex)
 {

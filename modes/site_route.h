@@ -31,6 +31,9 @@ enum forwarding { FORWARDING_OFF, FORWARDING_X, FORWARDING_STANDARD, FORWARDING_
  * ex->client_ip. */
 void site_find_client(struct exchange *ex);
 
+/* Whether who connected is a trusted proxy. */
+bool site_trusts_peer(const struct exchange *ex);
+
 /* Adds X-Forwarded-* or Forwarded (RFC 7239) for the origin. What a client that
  * is no trusted proxy says of itself is taken away. */
 void site_add_forwarding(struct exchange *ex, enum forwarding forwarding);

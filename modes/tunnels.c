@@ -97,6 +97,7 @@ tunnel_begin(struct exchange *ex)
                                 .life_ms = timeouts->tunnel_life_ms };
     struct accepted client = { .fd = -1 }, upstream = { .fd = -1 };
 
+    road_log_keep_names(ex); /* while the client's connection is the downstream's */
     if (take_upstream(ex, &upstream) < 0 || ex->down->ops->detach(ex, &client) < 0) {
         if (upstream.fd >= 0)
             close(upstream.fd);
@@ -107,7 +108,6 @@ tunnel_begin(struct exchange *ex)
     ex->down = NULL;
     timer_disarm(&ex->deadline);
     pipeline_end(ex); /* filters have no part in it, and belong to the snapshot */
-    road_log_keep_names(ex);
     ex->tunnel = tunnel_start(ex->worker, client.fd, client.head, upstream.fd, upstream.head,
                               &conf, on_done, ex);
     if (ex->tunnel == NULL) {

@@ -227,6 +227,7 @@ struct site_conf {
     struct config_list routes;  /* of struct route_conf, in order */
     bool hide_server;
     bool https;                 /* requests that came plainly are sent to https:// */
+    uint16_t https_port;        /* with https: where */
     uint32_t hsts_s;            /* max-age of Strict-Transport-Security; 0: none */
     struct config_list certificates;       /* of struct certificate_conf; none: the listener's */
     struct client_certificate_conf client; /* place line 0: the listener's */

@@ -240,6 +240,8 @@ schema_finish(struct conf *conf, struct arena *arena, struct err *err)
     if (finish_access_logs(&linker) == 0 && finish_control(&linker) == 0 &&
         link_groups(&linker) == 0 && link_sites(&linker) == 0 && finish_listeners(&linker) == 0)
         result = 0;
+    if (result == 0)
+        link_https_ports(conf);
     if (result == 0 && arena_is_spent(arena))
         result = err_set(err, "out of memory: the configuration is too large");
     arena_fini(&linker.scratch);

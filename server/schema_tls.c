@@ -266,6 +266,65 @@ link_site_tls(struct linker *linker, struct site_conf *site)
     return site->pass_through != NULL ? 0 : err_prefix(linker->err, "pass_through: ");
 }
 
+/* The listener's port; 0: it has none. */
+static uint16_t
+port_of(const struct listener_conf *listener)
+{
+    struct ip ip;
+
+    for (size_t i = 0; i < listener->listen.count; i++) {
+        if (listener->listen.items[i].to.any.sa_family == AF_UNIX)
+            continue;
+        ip_from_sockaddr(&ip, &listener->listen.items[i].to.any);
+        if (ip.port != 0)
+            return ip.port;
+    }
+    return 0;
+}
+
+static bool
+serves(const struct listener_conf *listener, const struct site_conf *site)
+{
+    struct slice name = site->hosts.count > 0 ? site->hosts.items[0] : SLICE("");
+
+    return listener->tls.place.line > 0 && listener->sites != NULL &&
+           host_map_find(listener->sites, name) == site;
+}
+
+/* The usual port if it is served there, or else the first that will do. */
+static uint16_t
+https_port(const struct conf *conf, const struct site_conf *site)
+{
+    uint16_t found = 0;
+
+    for (size_t i = 0; i < conf->listeners.count; i++) {
+        const struct listener_conf *listener = conf->listeners.items[i];
+        uint16_t port = serves(listener, site) ? port_of(listener) : 0;
+
+        if (port == 443)
+            return port;
+        if (found == 0)
+            found = port;
+    }
+    return found;
+}
+
+/* Where a proxy in front ends TLS for us, none of our listeners does: then it is
+ * the usual port. */
+void
+link_https_ports(struct conf *conf)
+{
+    for (size_t i = 0; i < conf->sites.count; i++) {
+        struct site_conf *site = conf->sites.items[i];
+
+        if (!site->https)
+            continue;
+        site->https_port = https_port(conf, site);
+        if (site->https_port == 0)
+            site->https_port = 443;
+    }
+}
+
 /* ---- groups */
 
 const struct option upstream_tls_options[] = {

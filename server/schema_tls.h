@@ -28,4 +28,7 @@ int link_site_tls(struct linker *linker, struct site_conf *site);
 int link_group_tls(struct linker *linker, struct group_conf *group);
 int link_listener_tls(struct linker *linker, struct listener_conf *listener); /* after the mode */
 
+/* Finds where sites with https = true send their clients; after the listeners. */
+void link_https_ports(struct conf *conf);
+
 #endif

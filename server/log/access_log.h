@@ -59,6 +59,7 @@ struct access_record {
     struct slice endpoint; /* "10.1.2.3:80", or where forward mode connected to */
     struct slice rule;     /* that decided: "file:line" */
     struct slice tls_version, tls_cipher, tls_name; /* of the client's connection; SNI */
+    struct slice client_subject, client_serial, client_fingerprint; /* of its certificate */
 
     /* Static words. */
     const char *end;       /* how it ended: "done", "client_abort" ... */

@@ -205,3 +205,20 @@ tls_has_pending(const struct tls_session *session)
 {
     return SSL_has_pending(session->ssl) != 0;
 }
+
+bool
+tls_session_is_early(const struct tls_session *session)
+{
+    (void)session;
+    return false;
+}
+
+bool
+tls_session_client(const struct tls_session *session, struct arena *arena,
+                   struct client_certificate *certificate)
+{
+    (void)session;
+    (void)arena;
+    *certificate = (struct client_certificate){ .not_before_s = 0 };
+    return false;
+}
