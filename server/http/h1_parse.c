@@ -101,7 +101,7 @@ end_line(struct h1_scan *scan, const char *data, const char *feed, const struct 
     return H1_NEED_INPUT;
 }
 
-/* No line feed in all that has arrived. */
+/* No line feed in what is left of all that has arrived. */
 static enum h1_progress
 wait_for_feed(struct h1_scan *scan, size_t bytes, const struct h1_limits *limits, bool is_request,
               struct h1_refusal *refusal)
@@ -112,6 +112,39 @@ wait_for_feed(struct h1_scan *scan, size_t bytes, const struct h1_limits *limits
         return stop(refusal, is_request, 431, "head too long");
     scan->at = (uint32_t)bytes;
     return H1_NEED_INPUT;
+}
+
+/* Line by line from where the search stands. Lines between the first and the
+ * empty one are passed over here as long as nothing is wrong with them. */
+static enum h1_progress
+scan_lines(struct h1_scan *scan, struct slice bytes, const struct h1_limits *limits,
+           bool is_request, struct h1_refusal *refusal)
+{
+    const char *data = bytes.data, *end = data + bytes.bytes, *line = data + scan->line_start;
+    size_t feed_limit = (size_t)scan->skipped + limits->head_bytes;
+
+    for (const char *at = data + scan->at; at < end; at += SCAN_FEEDS) {
+        uint32_t feeds = scan_feeds(data, at, end);
+
+        for (; feeds != 0; feeds &= feeds - 1) {
+            const char *feed = at + __builtin_ctz(feeds);
+            enum h1_progress progress;
+
+            if (likely(feed - line > 1 && feed[-1] == '\r' && (size_t)(feed - data) < feed_limit &&
+                       scan->lines - 1 < limits->field_count)) {
+                scan->lines++;
+                line = feed + 1;
+                continue;
+            }
+            scan->line_start = (uint32_t)(line - data);
+            progress = end_line(scan, data, feed, limits, is_request, refusal);
+            if (progress != H1_NEED_INPUT)
+                return progress;
+            line = feed + 1;
+        }
+    }
+    scan->line_start = (uint32_t)(line - data);
+    return wait_for_feed(scan, bytes.bytes, limits, is_request, refusal);
 }
 
 enum h1_progress
@@ -134,13 +167,7 @@ h1_scan_head(struct h1_scan *scan, struct slice bytes, const struct h1_limits *l
         return H1_NEED_INPUT;
     if (scan->lines == 0 && !is_head_start(slice_skip(bytes, scan->skipped), is_request))
         return stop(refusal, is_request, 400, "not HTTP");
-    do {
-        const char *feed = memchr(bytes.data + scan->at, '\n', bytes.bytes - scan->at);
-
-        if (feed == NULL)
-            return wait_for_feed(scan, bytes.bytes, limits, is_request, refusal);
-        progress = end_line(scan, bytes.data, feed, limits, is_request, refusal);
-    } while (progress == H1_NEED_INPUT);
+    progress = scan_lines(scan, bytes, limits, is_request, refusal);
     if (progress == H1_DONE)
         *head = slice_make(bytes.data + scan->skipped, scan->at - scan->skipped);
     return progress;
@@ -185,19 +212,18 @@ check_field(const struct fields *fields, uint32_t count_before, const struct h1_
     return 0;
 }
 
-/* Takes a line off *at. */
-static int
-parse_field(const char **at, const char *end, struct arena *arena, const struct h1_limits *limits,
-            struct fields *fields, struct h1_refusal *refusal)
+/* Takes a line of the section that begins at start off *at. */
+static inline int
+parse_field(const char *start, const char **at, const char *end, struct arena *arena,
+            const struct h1_limits *limits, struct fields *fields, struct h1_refusal *refusal)
 {
-    const char *name = *at, *colon = scan_token(name, end), *value, *after;
+    const char *name = *at, *colon, *value, *after = scan_field(start, name, end, &colon);
     uint32_t count = fields->count;
 
     if (colon == name || colon == end || *colon != ':')
         return refuse(refusal, 400, name_fault(name, colon, end));
     for (value = colon + 1; value < end && (*value == ' ' || *value == '\t'); value++)
         ;
-    after = scan_text(value, end);
     if (end - after < 2 || after[0] != '\r' || after[1] != '\n')
         return refuse(refusal, 400, value_fault(after, end));
     *at = after + 2;
@@ -217,7 +243,7 @@ h1_parse_fields(struct slice section, struct arena *arena, const struct h1_limit
     while (end - at != 2 || at[0] != '\r' || at[1] != '\n') {
         if (at == end)
             return refuse(refusal, 400, "no empty line at the end");
-        if (parse_field(&at, end, arena, limits, fields, refusal) < 0)
+        if (parse_field(section.data, &at, end, arena, limits, fields, refusal) < 0)
             return -1;
     }
     return 0;
@@ -266,6 +292,20 @@ parse_request_line(const char **at, const char *end, struct request *request,
     return 0;
 }
 
+/* 0: these are not three digits. */
+static unsigned
+status_of(const char *code)
+{
+    unsigned status = 0;
+
+    for (int i = 0; i < 3; i++) {
+        if (!ascii_is_digit(code[i]))
+            return 0;
+        status = status * 10 + (unsigned)(code[i] - '0');
+    }
+    return status;
+}
+
 /* HTTP-version SP status-code [ SP reason-phrase ] CRLF. The space behind the
  * code may be missing with the phrase: section 4 wants it, many leave it out. */
 static int
@@ -273,15 +313,15 @@ parse_status_line(const char **at, const char *end, struct response *response,
                   struct h1_refusal *refusal)
 {
     const char *code, *reason, *after;
-    uint64_t status;
+    unsigned status;
 
     if (parse_version(*at, end, &response->minor_version, refusal) < 0)
         return -1;
     if (end - *at < 14) /* of the shortest line */
         return refuse(refusal, 502, "malformed status line");
     code = *at + 9;
-    if (code[-1] != ' ' || !slice_to_u64(slice_make(code, 3), 599, &status) || status < 100 ||
-        (code[3] != ' ' && code[3] != '\r'))
+    status = status_of(code);
+    if (code[-1] != ' ' || status < 100 || status > 599 || (code[3] != ' ' && code[3] != '\r'))
         return refuse(refusal, 502, "malformed status code");
     reason = code + (code[3] == ' ' ? 4 : 3);
     after = scan_text(reason, end);
@@ -370,17 +410,20 @@ parse_host(struct request *request, struct arena *arena, struct h1_refusal *refu
 {
     const struct field *field = fields_find(&request->fields, FIELD_HOST);
     bool has_authority = request->authority.bytes > 0;
+    bool is_said_twice =
+        has_authority && field != NULL && slice_equal(field->value, request->authority);
     struct slice host;
     int port;
 
     if (field == NULL && request->minor_version > 0)
         return refuse(refusal, 400, "no Host");
-    if (field != NULL && has_authority && uri_parse_authority(field->value, &host, &port) < 0)
+    if (field != NULL && has_authority && !is_said_twice &&
+        uri_parse_authority(field->value, &host, &port) < 0)
         return refuse(refusal, 400, "malformed Host");
     if (field != NULL && !has_authority &&
         parse_authority(field->value, request, refusal, "malformed Host") < 0)
         return -1;
-    if (has_authority && (field == NULL || !slice_equal(field->value, request->authority)))
+    if (has_authority && !is_said_twice)
         fields_set(&request->fields, arena, FIELD_HOST, request->authority);
     request->host = uri_normal_host(request->host, arena);
     if (arena_is_spent(arena))

@@ -18,9 +18,6 @@
 /* Read at once when content is copied: more would only be held for slow receivers. */
 #define READ_BYTES (64u * 1024)
 
-/* From here on moving content through a pipe is cheaper than copying it. */
-#define SPLICE_MIN_BYTES (8u * 1024)
-
 /* Of a trailer section: its text, copied as it grows, and the list of its fields. */
 #define TRAILER_MEMORY(limits) \
     (4 * (size_t)(limits)->head_bytes + 4 * (limits)->field_count * sizeof(struct field))

@@ -31,6 +31,9 @@ h1_next_head_read(uint64_t length)
                                                               : H1_HEAD_READ_BYTES;
 }
 
+/* From here on moving content through a pipe is cheaper than copying it. */
+#define SPLICE_MIN_BYTES (8u * 1024)
+
 enum h1_framing { H1_NO_BODY, H1_LENGTH, H1_CHUNKED, H1_UNTIL_CLOSE };
 
 struct h1_reader {

@@ -65,16 +65,44 @@ put_field(struct out *out, struct slice name, struct slice value)
     out->at = at;
 }
 
-/* All but what frames the message or belongs to the connection: we write that. */
+/* Whether b lies behind a with just these two characters in between. */
+static inline bool
+are_joined(struct slice a, const char *b, const char *by)
+{
+    const char *end = a.data + a.bytes;
+
+    return b == end + 2 && end[0] == by[0] && end[1] == by[1];
+}
+
+static inline bool
+is_ours(const struct field *field)
+{
+    return (field->flags & (FIELD_FRAMING | FIELD_HOP)) != 0;
+}
+
+/* All but what frames the message or belongs to the connection: we write that.
+ * Lines that lie in memory as they are to be written, which is how most senders
+ * wrote them, go in one run. */
 static void
 put_fields(struct out *out, const struct fields *fields)
 {
-    for (uint32_t i = 0; i < fields->count; i++) {
-        const struct field *field = &fields->items[i];
+    const struct field *field = fields->items, *end = field + fields->count;
 
-        if (field->flags & (FIELD_FRAMING | FIELD_HOP))
+    while (field < end) {
+        const struct field *first = field++, *last = first;
+
+        if (is_ours(first))
             continue;
-        put_field(out, field->name, field->value);
+        if (!are_joined(first->name, first->value.data, ": ")) {
+            put_field(out, first->name, first->value);
+            continue;
+        }
+        while (field < end && are_joined(last->value, field->name.data, "\r\n") &&
+               are_joined(field->name, field->value.data, ": ") && !is_ours(field))
+            last = field++;
+        put(out, first->name.data,
+            (size_t)(last->value.data + last->value.bytes - first->name.data));
+        PUT(out, "\r\n");
     }
 }
 
@@ -131,9 +159,12 @@ h1_response_framing(const struct exchange *ex, uint64_t *length, bool *is_kept)
 static void
 put_status_line(struct out *out, unsigned status, struct slice reason)
 {
-    PUT(out, "HTTP/1.1 ");
-    put_u64(out, status);
-    PUT(out, " ");
+    char line[] = "HTTP/1.1 000 ";
+
+    line[9] = (char)('0' + status / 100);
+    line[10] = (char)('0' + status / 10 % 10);
+    line[11] = (char)('0' + status % 10);
+    put(out, line, sizeof(line) - 1);
     put(out, reason.data, reason.bytes);
     PUT(out, "\r\n");
 }

@@ -178,13 +178,14 @@ wait_for_room(struct h1_writer *writer)
     return FLOW_WAIT;
 }
 
+/* more: content follows at once. */
 static enum flow
-flush_own(struct h1_writer *writer)
+flush_own(struct h1_writer *writer, bool more)
 {
     while (writer->head_bytes > 0 || writer->frame_at < writer->frame_bytes) {
         struct iovec iov[2];
         unsigned count = gather_own(writer, iov);
-        ssize_t sent = conn_send(writer->conn, iov, (int)count, false);
+        ssize_t sent = conn_send(writer->conn, iov, (int)count, more);
 
         if (sent == CONN_FAILED)
             return FLOW_FAILED;
@@ -195,12 +196,23 @@ flush_own(struct h1_writer *writer)
     return FLOW_END;
 }
 
+static bool
+is_pipe_empty(const struct h1_writer *writer)
+{
+    return writer->pipe == NULL || writer->pipe->fill_bytes == 0;
+}
+
+/* What is in the pipe, and what is ours in front of it. */
 static enum flow
 flush_pipe(struct h1_writer *writer)
 {
-    while (writer->pipe != NULL && writer->pipe->fill_bytes > 0) {
-        ssize_t sent = conn_splice_out(writer->conn, writer->pipe, writer->pipe->fill_bytes, false);
+    while (!is_pipe_empty(writer)) {
+        enum flow flow = flush_own(writer, true);
+        ssize_t sent;
 
+        if (flow != FLOW_END)
+            return flow;
+        sent = conn_splice_out(writer->conn, writer->pipe, writer->pipe->fill_bytes, false);
         if (sent == CONN_FAILED)
             return FLOW_FAILED;
         if (sent == CONN_WAIT)
@@ -212,10 +224,10 @@ flush_pipe(struct h1_writer *writer)
 enum flow
 h1_writer_flush(struct h1_writer *writer)
 {
-    enum flow flow = flush_own(writer);
+    enum flow flow = flush_pipe(writer);
 
     if (flow == FLOW_END)
-        flow = flush_pipe(writer);
+        flow = flush_own(writer, false);
     if (flow == FLOW_END)
         moved(writer);
     return flow;
@@ -225,7 +237,7 @@ bool
 h1_writer_is_empty(const struct h1_writer *writer)
 {
     return writer->head_bytes == 0 && writer->frame_at == writer->frame_bytes &&
-           (writer->pipe == NULL || writer->pipe->fill_bytes == 0);
+           is_pipe_empty(writer);
 }
 
 /* ---- content */
@@ -345,6 +357,27 @@ gather(const struct h1_writer *writer, const struct piece *piece, uint64_t room,
         load->iov[load->count++] = (struct iovec){ (void *)chunk_end, load->tail };
 }
 
+/* Whether the load, merged with our head, may wait there for what comes next:
+ * content that goes through a pipe. Held back with it, it costs no segments of
+ * its own, and the peer is woken once. */
+static bool
+may_hold(const struct h1_writer *writer, const struct load *load)
+{
+    return load->count == 1 && (writer->sink.forms & FORM_SOCKET) &&
+           writer->worker->out_owner == writer &&
+           writer->left_bytes - load->content >= SPLICE_MIN_BYTES;
+}
+
+static enum flow
+hold(struct h1_writer *writer, const struct load *load, size_t *taken)
+{
+    writer->head_bytes += (uint32_t)load->content;
+    writer->left_bytes -= load->content;
+    writer->content_bytes += load->content;
+    *taken = load->content;
+    return FLOW_MORE;
+}
+
 /* So many bytes of the load were sent: returns those of the content. */
 static size_t
 account(struct h1_writer *writer, const struct load *load, size_t sent)
@@ -381,7 +414,7 @@ put_slices(struct h1_writer *writer, const struct piece *piece, size_t *taken)
         return FLOW_FAILED; /* more than was announced: it cannot be framed */
     if (writer->framing == H1_CHUNKED) {
         if (!begin_chunk(writer, piece)) {
-            enum flow flow = flush_own(writer);
+            enum flow flow = flush_own(writer, false);
 
             return flow == FLOW_END ? FLOW_MORE : flow;
         }
@@ -389,6 +422,8 @@ put_slices(struct h1_writer *writer, const struct piece *piece, size_t *taken)
     }
     gather(writer, piece, room, &load);
     merge(writer, &load);
+    if (may_hold(writer, &load))
+        return hold(writer, &load, taken);
     sent = conn_send(writer->conn, load.iov, (int)load.count, false);
     if (sent == CONN_FAILED)
         return FLOW_FAILED;
@@ -401,7 +436,8 @@ put_slices(struct h1_writer *writer, const struct piece *piece, size_t *taken)
     return is_end(writer, piece, *taken) ? FLOW_END : FLOW_MORE;
 }
 
-/* From socket to socket. A pipe that is not to be had turns this form off. */
+/* From socket to socket. The pipe is filled before the head leaves, so that the
+ * two make one run of segments. A pipe that is not to be had turns this form off. */
 static enum flow
 put_socket(struct h1_writer *writer, const struct piece *piece, size_t *taken)
 {
@@ -415,16 +451,11 @@ put_socket(struct h1_writer *writer, const struct piece *piece, size_t *taken)
         writer->sink.forms = 0;
         return FLOW_MORE;
     }
-    flow = flush_own(writer);
-    if (flow != FLOW_END)
-        return flow;
-    while (*taken < piece->bytes && *taken < TURN_BYTES) {
+    flow = flush_pipe(writer);
+    while (flow == FLOW_END && *taken < piece->bytes && *taken < TURN_BYTES) {
         size_t want = piece->bytes - *taken;
         ssize_t got;
 
-        flow = flush_pipe(writer);
-        if (flow != FLOW_END)
-            return flow;
         if (want > writer->pipe->room_bytes)
             want = writer->pipe->room_bytes;
         got = conn_splice_in(piece->conn, writer->pipe, want);
@@ -433,11 +464,22 @@ put_socket(struct h1_writer *writer, const struct piece *piece, size_t *taken)
         *taken += (size_t)got;
         writer->left_bytes -= (size_t)got;
         writer->content_bytes += (size_t)got;
+        flow = flush_pipe(writer);
     }
-    flow = flush_pipe(writer);
     if (flow == FLOW_END)
         moved(writer);
     return flow == FLOW_END && writer->left_bytes > 0 ? FLOW_MORE : flow;
+}
+
+/* Others may need it while the rest of the content, or the answer to it, is on
+ * its way. */
+static void
+give_back_pipe(struct h1_writer *writer)
+{
+    if (!is_pipe_empty(writer))
+        return;
+    pipe_give(&writer->worker->pipes, writer->pipe);
+    writer->pipe = NULL;
 }
 
 static enum flow
@@ -446,8 +488,11 @@ put(struct sink *sink, const struct piece *piece, size_t *taken)
     struct h1_writer *writer = container_of(sink, struct h1_writer, sink);
     enum flow flow;
 
-    if (piece->form == FORM_SOCKET)
-        return put_socket(writer, piece, taken);
+    if (piece->form == FORM_SOCKET) {
+        flow = put_socket(writer, piece, taken);
+        give_back_pipe(writer);
+        return flow;
+    }
     flow = flush_pipe(writer);
     return flow == FLOW_END ? put_slices(writer, piece, taken) : flow;
 }

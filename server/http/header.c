@@ -75,13 +75,14 @@ static const struct {
 
 _Static_assert(FIELD_ID_COUNT <= UINT8_MAX, "slots[] holds bytes");
 
-static unsigned
+static inline unsigned
 hash(struct slice name)
 {
     const unsigned char *s = (const unsigned char *)name.data;
-    uint32_t key = (uint32_t)(s[0] | 0x20) | (uint32_t)(s[name.bytes / 2] | 0x20) << 8 |
-                   (uint32_t)(s[name.bytes - 2] | 0x20) << 16 | (uint32_t)name.bytes << 24;
+    uint32_t key = (uint32_t)s[0] | (uint32_t)s[name.bytes / 2] << 8 |
+                   (uint32_t)s[name.bytes - 2] << 16 | (uint32_t)name.bytes << 24;
 
+    key |= 0x202020; /* whatever their case */
     return (key * HASH_MULTIPLIER) >> (32 - HASH_BITS);
 }
 
@@ -97,7 +98,7 @@ load(const char *data, size_t bytes)
 /* Whether eight bytes equal those of a well-known name but for the case of
  * letters. Among letters, digits and hyphens exactly the letters have bit 6,
  * and bit 5 is their case: only there may the two differ. */
-static bool
+static inline bool
 is_same_word(uint64_t any, uint64_t name)
 {
     return ((any ^ name) & ~((name >> 1) & 0x2020202020202020u)) == 0;
@@ -113,18 +114,25 @@ are_same_ends(const char *any, struct slice name, size_t width)
            is_same_word(load(any + last, width), load(name.data + last, width));
 }
 
-/* Eight bytes at a time; the last word overlaps the one before. */
-static bool
-is_same_name(const char *any, struct slice name)
+/* Eight bytes at a time; the last word overlaps the one before. Kept apart, as
+ * few names are that long. */
+static __attribute__((noinline)) bool
+is_same_long_name(const char *any, struct slice name)
 {
-    size_t n = name.bytes, at = 0;
-
-    if (n < 8)
-        return n < 4 ? are_same_ends(any, name, 2) : are_same_ends(any, name, 4);
-    for (; at + 8 < n; at += 8)
+    for (size_t at = 0; at + 16 < name.bytes; at += 8)
         if (!is_same_word(load(any + at, 8), load(name.data + at, 8)))
             return false;
-    return is_same_word(load(any + n - 8, 8), load(name.data + n - 8, 8));
+    return are_same_ends(any + name.bytes - 16, slice_skip(name, name.bytes - 16), 8);
+}
+
+static inline bool
+is_same_name(const char *any, struct slice name)
+{
+    if (unlikely(name.bytes > 16))
+        return is_same_long_name(any, name);
+    if (name.bytes >= 8)
+        return are_same_ends(any, name, 8);
+    return name.bytes >= 4 ? are_same_ends(any, name, 4) : are_same_ends(any, name, 2);
 }
 
 static inline enum field_id

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* scan.c - the scanning loops, once for each instruction set.
  *
- * Every loop looks at whole blocks while they fit before the end, and leaves
- * the rest to the narrower loop below it, the last of which takes bytes.
+ * Every loop looks at whole blocks while they fit before the end. The rest is
+ * looked at in one block more, which ends at the end and begins in bytes that
+ * were seen before; where there are too few of them, it is left to the narrower
+ * loop, the last of which takes bytes.
  */
 #include "config.h"
 
@@ -33,6 +35,7 @@ struct kernels {
     const char *(*text)(const char *, const char *);
     const char *(*token)(const char *, const char *);
     const char *(*target)(const char *, const char *);
+    const char *(*field)(const char *, const char *, const char *, const char **);
 };
 
 /* ---- any CPU */
@@ -63,7 +66,16 @@ target_bytewise(const char *at, const char *end)
     return skip_class(at, end, CHAR_TARGET);
 }
 
-static const struct kernels bytewise = { text_bytewise, token_bytewise, target_bytewise };
+static const char *
+field_bytewise(const char *start, const char *at, const char *end, const char **colon)
+{
+    (void)start;
+    at = *colon = token_bytewise(at, end);
+    return at < end && *at == ':' ? text_bytewise(at + 1, end) : at;
+}
+
+static const struct kernels bytewise = { text_bytewise, token_bytewise, target_bytewise,
+                                         field_bytewise };
 
 /* ---- SSE2: every x86-64 */
 
@@ -116,8 +128,9 @@ not_plain16(__m128i bytes)
     return (unsigned)_mm_movemask_epi8(plain) ^ 0xffffu;
 }
 
-static const char *
-text_sse2(const char *at, const char *end)
+/* From at on, while bytes from start on may be read. */
+static inline const char *
+text_from_sse2(const char *start, const char *at, const char *end)
 {
     for (; end - at >= 16; at += 16) {
         unsigned found = not_text16(load16(at));
@@ -125,7 +138,18 @@ text_sse2(const char *at, const char *end)
         if (found != 0)
             return at + __builtin_ctz(found);
     }
+    if (at < end && end - start >= 16) {
+        unsigned found = not_text16(load16(end - 16)) >> (16 - (end - at));
+
+        return found != 0 ? at + __builtin_ctz(found) : end;
+    }
     return text_bytewise(at, end);
+}
+
+static const char *
+text_sse2(const char *at, const char *end)
+{
+    return text_from_sse2(at, at, end);
 }
 
 static const char *
@@ -145,6 +169,13 @@ token_sse2(const char *at, const char *end)
 }
 
 static const char *
+field_sse2(const char *start, const char *at, const char *end, const char **colon)
+{
+    at = *colon = token_sse2(at, end);
+    return at < end && *at == ':' ? text_from_sse2(start, at + 1, end) : at;
+}
+
+static const char *
 target_sse2(const char *at, const char *end)
 {
     for (; end - at >= 16; at += 16) {
@@ -156,7 +187,7 @@ target_sse2(const char *at, const char *end)
     return target_bytewise(at, end);
 }
 
-static const struct kernels sse2 = { text_sse2, token_sse2, target_sse2 };
+static const struct kernels sse2 = { text_sse2, token_sse2, target_sse2, field_sse2 };
 
 /* ---- AVX2: most x86-64 since 2013 */
 
@@ -180,42 +211,81 @@ is_byte32(__m256i bytes, char c)
     return _mm256_cmpeq_epi8(bytes, _mm256_set1_epi8(c));
 }
 
-AVX2 static const char *
-text_avx2(const char *at, const char *end)
+AVX2 static inline unsigned
+not_text32(__m256i bytes)
+{
+    __m256i control = _mm256_andnot_si256(is_byte32(bytes, '\t'), is_at_most32(bytes, 0x1f));
+
+    return (unsigned)_mm256_movemask_epi8(_mm256_or_si256(control, is_byte32(bytes, 0x7f)));
+}
+
+AVX2 static inline const char *
+text_from_avx2(const char *start, const char *at, const char *end)
 {
     for (; end - at >= 32; at += 32) {
-        __m256i bytes = load32(at);
-        __m256i control = _mm256_andnot_si256(is_byte32(bytes, '\t'), is_at_most32(bytes, 0x1f));
-        unsigned found =
-            (unsigned)_mm256_movemask_epi8(_mm256_or_si256(control, is_byte32(bytes, 0x7f)));
+        unsigned found = not_text32(load32(at));
 
         if (found != 0)
             return at + __builtin_ctz(found);
     }
-    return text_sse2(at, end);
+    if (at < end && end - start >= 32) {
+        unsigned found = not_text32(load32(end - 32)) >> (32 - (end - at));
+
+        return found != 0 ? at + __builtin_ctz(found) : end;
+    }
+    return text_from_sse2(start, at, end);
+}
+
+AVX2 static const char *
+text_avx2(const char *at, const char *end)
+{
+    return text_from_avx2(at, at, end);
 }
 
 /* Looks a byte up by its halves: the low one gives the set of high ones with
- * which it is a token character. Names are short, so 16 bytes at a time. */
-AVX2 static const char *
-token_avx2(const char *at, const char *end)
+ * which it is a token character. */
+AVX2 static inline unsigned
+not_token16(__m128i bytes)
 {
     const __m128i by_low =
         _mm_setr_epi8(-24, -4, -8, -4, -4, -4, -4, -4, -8, -8, -12, 84, -48, 84, -12, 112);
     const __m128i by_high = _mm_setr_epi8(1, 2, 4, 8, 16, 32, 64, -128, 0, 0, 0, 0, 0, 0, 0, 0);
+    __m128i low = _mm_and_si128(bytes, _mm_set1_epi8(0x0f));
+    __m128i high = _mm_and_si128(_mm_srli_epi16(bytes, 4), _mm_set1_epi8(0x0f));
+    __m128i both = _mm_and_si128(_mm_shuffle_epi8(by_low, low), _mm_shuffle_epi8(by_high, high));
 
+    return (unsigned)_mm_movemask_epi8(_mm_cmpeq_epi8(both, _mm_setzero_si128()));
+}
+
+/* Names are short, so 16 bytes at a time. */
+AVX2 static inline const char *
+token_from_avx2(const char *start, const char *at, const char *end)
+{
     for (; end - at >= 16; at += 16) {
-        __m128i bytes = load16(at);
-        __m128i low = _mm_and_si128(bytes, _mm_set1_epi8(0x0f));
-        __m128i high = _mm_and_si128(_mm_srli_epi16(bytes, 4), _mm_set1_epi8(0x0f));
-        __m128i both =
-            _mm_and_si128(_mm_shuffle_epi8(by_low, low), _mm_shuffle_epi8(by_high, high));
-        unsigned found = (unsigned)_mm_movemask_epi8(_mm_cmpeq_epi8(both, _mm_setzero_si128()));
+        unsigned found = not_token16(load16(at));
 
         if (found != 0)
             return at + __builtin_ctz(found);
     }
+    if (at < end && end - start >= 16) {
+        unsigned found = not_token16(load16(end - 16)) >> (16 - (end - at));
+
+        return found != 0 ? at + __builtin_ctz(found) : end;
+    }
     return token_bytewise(at, end);
+}
+
+AVX2 static const char *
+token_avx2(const char *at, const char *end)
+{
+    return token_from_avx2(at, at, end);
+}
+
+AVX2 static const char *
+field_avx2(const char *start, const char *at, const char *end, const char **colon)
+{
+    at = *colon = token_from_avx2(start, at, end);
+    return at < end && *at == ':' ? text_from_avx2(start, at + 1, end) : at;
 }
 
 AVX2 static const char *
@@ -234,7 +304,7 @@ target_avx2(const char *at, const char *end)
     return target_sse2(at, end);
 }
 
-static const struct kernels avx2 = { text_avx2, token_avx2, target_avx2 };
+static const struct kernels avx2 = { text_avx2, token_avx2, target_avx2, field_avx2 };
 
 #endif
 
@@ -284,6 +354,12 @@ const char *
 scan_target(const char *at, const char *end)
 {
     return get()->target(at, end);
+}
+
+const char *
+scan_field(const char *start, const char *at, const char *end, const char **colon)
+{
+    return get()->field(start, at, end, colon);
 }
 
 bool

@@ -45,14 +45,21 @@ is_ipv6(struct slice text)
 static int
 parse_port(struct slice text, int *port)
 {
-    uint64_t number;
+    int number = 0;
 
     *port = -1;
     if (text.bytes == 0)
         return 0;
-    if (!slice_to_u64(text, 65535, &number) || number == 0)
+    for (size_t i = 0; i < text.bytes; i++) {
+        if (!ascii_is_digit(text.data[i]))
+            return -1;
+        number = number * 10 + (text.data[i] - '0');
+        if (number > 65535)
+            return -1;
+    }
+    if (number == 0)
         return -1;
-    *port = (int)number;
+    *port = number;
     return 0;
 }
 
@@ -120,35 +127,42 @@ is_number(struct slice label)
     return label.bytes > 0;
 }
 
+/* Four numbers up to 255, without zeros in front. */
 static bool
 is_plain_ipv4(struct slice host)
 {
-    for (int labels = 1;; labels++) {
-        ptrdiff_t dot = slice_find(host, '.');
-        struct slice label = slice_make(host.data, dot >= 0 ? (size_t)dot : host.bytes);
-        uint64_t number;
+    unsigned dots = 0, digits = 0, number = 0;
 
-        if (!slice_to_u64(label, 255, &number) || label.bytes > 3 ||
-            (label.data[0] == '0' && label.bytes > 1))
+    for (size_t i = 0; i < host.bytes; i++) {
+        char c = host.data[i];
+
+        if (c == '.' && digits > 0) {
+            dots++;
+            digits = number = 0;
+            continue;
+        }
+        if (!ascii_is_digit(c) || (digits > 0 && number == 0))
             return false;
-        if (dot < 0 || labels == 4)
-            return dot < 0 && labels == 4;
-        host = slice_skip(host, label.bytes + 1);
+        number = number * 10 + (unsigned)(c - '0');
+        digits++;
+        if (number > 255)
+            return false;
     }
+    return dots == 3 && digits > 0;
 }
 
 bool
 uri_host_is_odd_ip(struct slice host)
 {
-    struct slice last = host;
-    ptrdiff_t dot;
+    struct slice last;
+    const char *dot;
 
     if (slice_find(host, ':') >= 0) /* IPv6, whose tail may be four decimal numbers */
         return false;
     if (host.bytes > 0 && host.data[host.bytes - 1] == '.')
-        last.bytes = --host.bytes;
-    while ((dot = slice_find(last, '.')) >= 0)
-        last = slice_skip(last, (size_t)dot + 1);
+        host.bytes--;
+    dot = host.bytes > 0 ? memrchr(host.data, '.', host.bytes) : NULL;
+    last = dot != NULL ? slice_skip(host, (size_t)(dot - host.data) + 1) : host;
     return is_number(last) && !is_plain_ipv4(host);
 }
 

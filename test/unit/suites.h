@@ -23,6 +23,7 @@
     X(h1_chunked) \
     X(h1_parse) \
     X(h1_stream) \
+    X(h1_write) \
     X(hash) \
     X(header) \
     X(host_map) \

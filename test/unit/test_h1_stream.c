@@ -243,6 +243,44 @@ content_of_known_length_passes_whole(void)
     }
 }
 
+/* What was read along with the head leaves with it, in front of what goes
+ * through the pipe, also where the socket was full before. */
+static void
+a_full_socket_changes_no_order(void)
+{
+    static char before[4096];
+    size_t filled = 0;
+    ssize_t sent;
+
+    set_up(true);
+    while ((sent = send(bench->to.watch.fd, before, sizeof(before), 0)) > 0)
+        filled += (size_t)sent;
+    CU_ASSERT_TRUE_FATAL(filled > 0 && filled < CONTENT_BYTES);
+    add_content(0, CONTENT_BYTES);
+    feed();
+    CU_ASSERT_EQUAL(h1_reader_fill(&bench->reader, 1000), 1000);
+    run(H1_LENGTH, CONTENT_BYTES, H1_LENGTH, CONTENT_BYTES);
+    CU_ASSERT_EQUAL(bench->result, PUMP_DONE);
+    CU_ASSERT_EQUAL_FATAL(bench->output_bytes, filled + 8 + CONTENT_BYTES);
+    memmove(bench->output, bench->output + filled, bench->output_bytes -= filled);
+    CU_ASSERT_TRUE(output_is(H1_LENGTH, CONTENT_BYTES, ""));
+    tear_down();
+}
+
+/* The rest of long content may be a while. */
+static void
+what_is_there_does_not_wait_for_the_rest(void)
+{
+    set_up(false);
+    add_content(0, 1000);
+    feed();
+    CU_ASSERT_EQUAL(h1_reader_fill(&bench->reader, 4096), 1000);
+    run(H1_LENGTH, CONTENT_BYTES, H1_LENGTH, CONTENT_BYTES);
+    CU_ASSERT_EQUAL(bench->result, -1);
+    CU_ASSERT_TRUE(output_is(H1_LENGTH, 1000, ""));
+    tear_down();
+}
+
 static void
 chunks_pass_whole_however_they_arrive(void)
 {
@@ -397,6 +435,9 @@ suite_h1_stream(void)
     CU_pSuite s = CU_add_suite("h1_stream", NULL, NULL);
 
     CU_add_test(s, "content of known length passes whole", content_of_known_length_passes_whole);
+    CU_add_test(s, "a full socket changes no order", a_full_socket_changes_no_order);
+    CU_add_test(s, "what is there does not wait for the rest",
+                what_is_there_does_not_wait_for_the_rest);
     CU_add_test(s, "chunks pass whole however they arrive", chunks_pass_whole_however_they_arrive);
     CU_add_test(s, "trailers pass behind the last chunk", trailers_pass_behind_the_last_chunk);
     CU_add_test(s, "content until the close becomes chunks", content_until_the_close_becomes_chunks);

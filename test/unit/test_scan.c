@@ -102,6 +102,59 @@ classes_of_single_bytes_agree(void)
     }
 }
 
+/* Every length and place of a field line in a section of exactly that size. */
+static void
+finds_the_parts_of_a_field_line(void)
+{
+    for (unsigned level = 0; level < LEVELS; level++) {
+        if (!scan_limit(level))
+            continue;
+        for (size_t before = 0; before < 40; before += 3) {
+            for (size_t name = 1; name < 40; name++) {
+                for (size_t value = 0; value < 70; value += 1 + value / 8) {
+                    size_t bytes = before + name + 1 + value + 2;
+                    char *block = malloc(bytes), *at = block + before;
+                    const char *colon = NULL, *end;
+
+                    memset(block, '\n', before);
+                    memset(at, 'n', name);
+                    at[name] = ':';
+                    memset(at + name + 1, 'v', value);
+                    memcpy(at + name + 1 + value, "\r\n", 2);
+                    end = scan_field(block, at, block + bytes, &colon);
+                    CU_ASSERT_PTR_EQUAL(colon, at + name);
+                    CU_ASSERT_PTR_EQUAL(end, at + name + 1 + value);
+                    at[name] = '\r';
+                    end = scan_field(block, at, block + bytes, &colon);
+                    CU_ASSERT_TRUE(colon == at + name && end == colon);
+                    free(block);
+                }
+            }
+        }
+    }
+    scan_limit(LEVELS - 1);
+}
+
+static void
+finds_line_feeds(void)
+{
+    for (size_t bytes = 1; bytes < 100; bytes++) {
+        char *block = malloc(bytes);
+
+        for (size_t feed = 0; feed < bytes; feed++) {
+            memset(block, 'x', bytes);
+            block[feed] = '\n';
+            for (size_t at = 0; at < bytes; at++) {
+                uint32_t feeds = scan_feeds(block, block + at, block + bytes);
+                bool is_near = feed >= at && feed - at < SCAN_FEEDS;
+
+                CU_ASSERT_EQUAL(feeds, is_near ? UINT32_C(1) << (feed - at) : 0);
+            }
+        }
+        free(block);
+    }
+}
+
 void
 suite_scan(void)
 {
@@ -111,4 +164,6 @@ suite_scan(void)
     CU_add_test(s, "finds the end of a token", finds_the_end_of_a_token);
     CU_add_test(s, "finds the end of a target", finds_the_end_of_a_target);
     CU_add_test(s, "classes of single bytes agree", classes_of_single_bytes_agree);
+    CU_add_test(s, "finds the parts of a field line", finds_the_parts_of_a_field_line);
+    CU_add_test(s, "finds line feeds", finds_line_feeds);
 }
