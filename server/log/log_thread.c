@@ -354,6 +354,7 @@ pass(void)
     logs.pass_error_sink = logs.error_sink;
     pthread_mutex_unlock(&logs.lock);
     log_sinks_begin(now_ms);
+    log_sinks_flush(); /* first: what can be written again has room for what came since */
     found.is_stalled = !drain_all(&found.had_lines);
     report(now_ms);
     log_sinks_flush();

@@ -72,7 +72,7 @@ struct log_sink {
     uint64_t blocked_ms;       /* since when it takes nothing; 0: it does */
     uint64_t retry_ms;         /* when to try it again */
     char *buf;
-    size_t start, end;
+    size_t line, start, end;   /* line: where the one that start stands in begins */
     size_t intro_bytes;
     char intro[INTRO_MAX];     /* RFC 5424, from behind the time to before MSGID */
     struct sockaddr_un to;     /* a unix socket, to connect to again */
@@ -382,10 +382,14 @@ log_sinks_serve(void (*server)(void))
 static void
 advance(struct log_sink *sink, size_t bytes)
 {
+    const char *line_end = memrchr(sink->buf + sink->start, '\n', bytes);
+
+    if (line_end != NULL)
+        sink->line = (size_t)(line_end - sink->buf) + 1;
     sink->start += bytes;
     if (sink->start < sink->end)
         return;
-    sink->start = sink->end = 0;
+    sink->line = sink->start = sink->end = 0;
     sink->error = sink->reported_error = 0;
     sink->blocked_ms = 0;
     sink->is_stuck = sink->is_polled = false;
@@ -575,26 +579,17 @@ put_syslog_intro(char *at, const struct log_sink *sink, enum log_level level, bo
     return is_message ? put_text(at, "error - ", 8) : put_text(at, "access - ", 9);
 }
 
-/* Where the line that start stands in begins: its beginning may have been written. */
-static size_t
-line_start(const struct log_sink *sink)
-{
-    size_t at = sink->start;
-
-    while (at > 0 && sink->buf[at - 1] != '\n')
-        at--;
-    return at;
-}
-
-/* Moves what is left to the front, written beginnings of lines included. */
+/* Moves what is left to the front, written beginnings of lines included. Every line
+ * that a stuck sink drops comes by here: nothing is touched until a write has made room. */
 static void
 compact(struct log_sink *sink)
 {
-    size_t at = line_start(sink);
-
-    memmove(sink->buf, sink->buf + at, sink->end - at);
-    sink->end -= at;
-    sink->start -= at;
+    if (sink->line == 0)
+        return;
+    memmove(sink->buf, sink->buf + sink->line, sink->end - sink->line);
+    sink->end -= sink->line;
+    sink->start -= sink->line;
+    sink->line = 0;
 }
 
 /* For counters that only the log thread changes: without the price of a locked
@@ -660,7 +655,7 @@ take_over(struct log_sink *sink)
     if (fd < 0)
         return;
     if (sink->way != WRITE_DATAGRAM)
-        sink->start = line_start(sink);
+        sink->start = sink->line;
     close(sink->fd);
     sink->fd = fd;
     sink->way = write_way_of(sink, fd);

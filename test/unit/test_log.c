@@ -26,6 +26,9 @@ void suite_log(void);
 
 #define PRODUCERS 4
 
+/* For what must come; nothing is judged by how soon it does. */
+#define PATIENCE_MS 60000
+
 /* ---- files in memory */
 
 static int
@@ -115,7 +118,7 @@ put_line(struct log_sink *sink, const char *text)
 static bool
 comes_true(bool (*is_true)(void *), void *arg)
 {
-    for (uint64_t end_ms = clock_monotonic_ms() + 10000; clock_monotonic_ms() < end_ms;) {
+    for (uint64_t end_ms = clock_monotonic_ms() + PATIENCE_MS; clock_monotonic_ms() < end_ms;) {
         if (is_true(arg))
             return true;
         usleep(5000);
@@ -171,16 +174,18 @@ count_whole_lines(const char *text)
     unsigned count = 0;
 
     for (; *text != '\0'; count++) {
-        const char *end = strchr(text, '\n');
-        unsigned number, i;
+        const char *line_end = strchr(text, '\n');
+        char *number_end, *i_end;
+        unsigned long number = strtoul(text + 1, &number_end, 10);
+        unsigned long i = strtoul(number_end, &i_end, 10);
 
-        if (end == NULL || sscanf(text, "<%u %u ", &number, &i) != 2 || number >= PRODUCERS ||
-            (long)i <= last[number] || end[-1] != '>')
+        if (line_end == NULL || *text != '<' || *number_end != ' ' || *i_end != ' ' ||
+            number >= PRODUCERS || (long)i <= last[number])
             return 0;
-        if ((size_t)(end - strchr(strchr(text, ' ') + 1, ' ')) != i % 40 + 2)
+        if ((size_t)(line_end - i_end) != i % 40 + 2 || line_end[-1] != '>')
             return 0;
-        last[number] = i;
-        text = end + 1;
+        last[number] = (long)i;
+        text = line_end + 1;
     }
     return count;
 }
@@ -260,19 +265,22 @@ static void
 repeated_lines_are_limited_and_counted(void)
 {
     static struct log_limit limit = LOG_LIMIT(5);
-    int fd = memory_file(), lines = 0;
+    int fd = memory_file();
+    uint64_t lines = 0, seconds;
     char *text;
 
     start();
     log_set_sink(sink_to("file:/error", fd));
+    seconds = clock_monotonic_ms() / 1000;
     for (int i = 0; i < 1000; i++)
         log_limited(&limit, LEVEL_WARN, "refused %s", "it");
+    seconds = clock_monotonic_ms() / 1000 - seconds + 1; /* one or two, if nothing held us up */
     CU_ASSERT(comes_true(has_told_more, &fd));
     log_thread_stop();
     text = content(fd);
     for (const char *at = text; (at = strstr(at, "refused it")) != NULL; at++)
         lines++;
-    CU_ASSERT(lines >= 5 && lines <= 15);
+    CU_ASSERT(lines >= 5 && lines <= 5 * seconds);
     free(text);
     close(fd);
 }
@@ -320,9 +328,12 @@ read_pipe(void *arg)
     ssize_t n;
 
     while ((n = read(reader->fd, reader->text + reader->bytes, 65536)) > 0) {
+        uint64_t lines = 0;
+
         for (ssize_t i = 0; i < n; i++)
-            reader->lines += reader->text[reader->bytes + (size_t)i] == '\n';
+            lines += reader->text[reader->bytes + (size_t)i] == '\n';
         reader->bytes += (size_t)n;
+        reader->lines += lines;
     }
     reader->text[reader->bytes] = '\0';
     return NULL;
@@ -347,7 +358,6 @@ block_a_pipe(bool is_shared)
     int pipe_fds[2];
     struct log_sink *sink;
     pthread_t thread;
-    uint64_t start_ms;
 
     CU_ASSERT_FATAL(pipe2(pipe_fds, O_CLOEXEC | (is_shared ? 0 : O_NONBLOCK)) == 0);
     reader.fd = pipe_fds[0];
@@ -355,9 +365,7 @@ block_a_pipe(bool is_shared)
     start();
     sink = log_sink_open("file:/pipe", pipe_fds[1], NULL);
     CU_ASSERT_PTR_NOT_NULL_FATAL(sink);
-    start_ms = clock_monotonic_ms();
-    produce_all(sink, 50000);
-    CU_ASSERT(clock_monotonic_ms() - start_ms < 5000);
+    produce_all(sink, 50000); /* ends, although nobody reads */
     CU_ASSERT(log_counts().dropped > reader.dropped);
     CU_ASSERT_FATAL(pthread_create(&thread, NULL, read_pipe, &reader) == 0);
     CU_ASSERT(comes_true(is_complete, &reader));
@@ -371,7 +379,7 @@ block_a_pipe(bool is_shared)
     close(pipe_fds[0]);
 }
 
-static void __attribute__((unused))
+static void
 a_blocked_pipe_blocks_no_producer(void)
 {
     block_a_pipe(false);
@@ -621,7 +629,7 @@ datagram_matches(int fd, const char *expression)
 static void
 check_syslog(struct log_sink *sink, int fd)
 {
-    struct timeval limit = { .tv_sec = 5 };
+    struct timeval limit = { .tv_sec = PATIENCE_MS / 1000 };
 
     setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
     log_set_sink(log_sink_ref(sink));
@@ -713,11 +721,7 @@ suite_log(void)
     CU_add_test(s, "repeated lines are limited and counted",
                 repeated_lines_are_limited_and_counted);
     CU_add_test(s, "every line is written or counted", every_line_is_written_or_counted);
-#ifndef __SANITIZE_THREAD__
-    /* On a loaded machine, under the thread sanitizer alone, what a pipe held up
-     * did not always arrive within ten seconds; why is not known yet. */
     CU_add_test(s, "a blocked pipe blocks no producer", a_blocked_pipe_blocks_no_producer);
-#endif
     CU_add_test(s, "a stuck sink holds up no other", a_stuck_sink_holds_up_no_other);
     CU_add_test(s, "a full disk loses lines and is reported",
                 a_full_disk_loses_lines_and_is_reported);
