@@ -18,7 +18,7 @@
 #include "server/base/base64.h"
 #include "server/generation.h"
 #include "server/host_map.h"
-#include "server/http/h1_downstream.h"
+#include "server/http/downstream.h"
 #include "server/http/uri.h"
 #include "server/http/via.h"
 #include "server/net/listener.h"
@@ -345,10 +345,11 @@ const struct mode_ops forward_mode = {
     .options = options,
     .conf_bytes = sizeof(struct forward_conf),
     .finish = finish,
-    .on_connection = h1_downstream_open,
+    .on_connection = http_downstream_open,
     .on_request = road_begin,
     .judge = judge,
     .route = route,
     .prepare = prepare,
+    .is_proxy = true,
     .adds_via = true,
 };

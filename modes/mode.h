@@ -47,6 +47,11 @@ struct mode_ops {
     /* Takes the connection. listener lives as long as the worker's snapshot. */
     void (*on_connection)(struct worker *worker, struct listener_conf *listener,
                           const struct accepted *accepted);
+    /* The same for a TLS connection whose ClientHello, still unread, asks for name:
+     * that of a site which passes it on as it is (tls_passes_through()). NULL: the
+     * mode passes nothing on. name is borrowed. */
+    void (*on_pass_through)(struct worker *worker, struct listener_conf *listener,
+                            struct slice name, const struct accepted *accepted);
     /* HTTP modes: takes the exchange along the road (modes/road.c). */
     void (*on_request)(struct exchange *ex);
     /* HTTP modes, steps of the road. May this client ask for this at all? */
@@ -56,6 +61,7 @@ struct mode_ops {
     enum step (*route)(struct exchange *ex);
     /* Makes of the request what goes upstream: ex->out, forwarding fields. */
     enum step (*prepare)(struct exchange *ex);
+    bool is_proxy; /* clients name any origin: HTTP/2 gives absolute targets too */
     bool adds_via; /* to responses (RFC 9110 section 7.6.3: proxies must) */
 };
 

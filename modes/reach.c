@@ -2,8 +2,9 @@
 /* reach.c - to the next hop, and to another one when that fails.
  *
  *   START --> DIALING --> DIALED --> ASKING --> JOINED --> SECURING --> READY
- *     |          '------- FAILED -- next endpoint --> START
- *     '-- an idle connection ------------------------------------------> READY
+ *    |  ^        '------- FAILED -- next endpoint --> START
+ *    |  '-- WAITING <--- another one is being made that several can use
+ *    '-- an idle connection, or room on one -----------------------> READY
  *
  * ASKING a parent proxy for a tunnel and SECURING the connection by TLS are
  * passed over where they are not needed.
@@ -18,6 +19,7 @@
 
 #include "modes/road.h"
 #include "server/http/h1_upstream.h"
+#include "server/http/h2_upstream.h"
 #include "server/net/dial.h"
 #include "server/net/proxy_protocol.h"
 #include "server/tls/tls_client.h"
@@ -25,10 +27,9 @@
 #include "server/upstream/parent.h"
 
 #include <inttypes.h>
-#include <stdio.h>
 #include <unistd.h>
 
-enum state { START, DIALING, DIALED, ASKING, JOINED, SECURING, FAILED, READY };
+enum state { START, WAITING, DIALING, DIALED, ASKING, JOINED, SECURING, FAILED, READY };
 
 /* Only while a connection is being made. */
 struct dialing {
@@ -39,11 +40,14 @@ struct dialing {
 };
 
 struct reach {
+    struct exchange *ex;
     struct pick pick;
     struct dialing *dialing;
+    struct pool_opening opening; /* under way while others had better wait for us */
+    struct pool_waiter waiter;   /* in WAITING */
+    uint64_t wait_until_ms;      /* for all waits together; 0: there was none */
     struct accepted connection; /* fd -1: none */
-    struct tls_session *session; /* over that connection; NULL: plain */
-    uint64_t until_ms;           /* how long its address counts */
+    uint64_t until_ms;          /* how long its address counts */
     struct failure failure;
     uint8_t state;
     bool is_fresh_only; /* an idle connection has just turned out to be dead */
@@ -53,6 +57,23 @@ static const struct upstream_timeouts *
 timeouts(const struct exchange *ex)
 {
     return ex->to.group != NULL ? &ex->to.group->timeouts : ex->to.timeouts;
+}
+
+/* Whom the next hop must be vouched for by; NULL: it is spoken to plainly. */
+static const struct tls_context *
+trust(const struct exchange *ex)
+{
+    if (ex->to.group != NULL)
+        return ex->to.group->tls.context;
+    return ex->to.is_tls ? ex->to.tls : NULL;
+}
+
+static uint64_t
+trust_id(const struct exchange *ex)
+{
+    const struct tls_context *context = trust(ex);
+
+    return context != NULL ? tls_context_id(context) : 0;
 }
 
 bool
@@ -71,14 +92,15 @@ special_key(struct exchange *ex)
 {
     const struct destination *to = &ex->to;
     const struct parent_conf *parent = to->parent;
-    uint64_t trust = to->is_tls ? tls_context_id(to->tls) : 0; /* never one for the other */
+    uint64_t trusted = trust_id(ex); /* never one for the other */
 
     if (reach_is_relayed(ex))
         return arena_printf(&ex->arena, "by %s:%d", parent->host, (int)parent->port);
     if (parent == NULL)
-        return arena_printf(&ex->arena, "%.*s:%u/%" PRIu64, SLICE_ARG(to->host), to->port, trust);
+        return arena_printf(&ex->arena, "%.*s:%u/%" PRIu64, SLICE_ARG(to->host), to->port,
+                            trusted);
     return arena_printf(&ex->arena, "%.*s:%u/%" PRIu64 " by %s@%s:%d", SLICE_ARG(to->host),
-                        to->port, trust, parent->user != NULL ? parent->user : "", parent->host,
+                        to->port, trusted, parent->user != NULL ? parent->user : "", parent->host,
                         (int)parent->port);
 }
 
@@ -87,28 +109,29 @@ static struct slice
 destination_key(struct exchange *ex)
 {
     const struct destination *to = &ex->to;
-    char port[8];
+    size_t bytes = to->host.bytes + 3;
     char *key;
-    int bytes;
 
     if (to->parent != NULL || to->is_tls)
         return special_key(ex);
-    bytes = snprintf(port, sizeof(port), ":%u", to->port);
-    key = arena_alloc(&ex->arena, to->host.bytes + (size_t)bytes);
+    key = arena_alloc(&ex->arena, bytes);
     if (key == NULL)
         return slice_make("", 0);
     memcpy(key, to->host.data, to->host.bytes);
-    memcpy(key + to->host.bytes, port, (size_t)bytes);
-    return slice_make(key, to->host.bytes + (size_t)bytes);
+    key[bytes - 3] = '\0'; /* which no host has, nor a special key */
+    key[bytes - 2] = (char)(to->port >> 8);
+    key[bytes - 1] = (char)to->port;
+    return slice_make(key, bytes);
 }
 
-static struct h1_upstream_conf
+static struct upstream_conf
 upstream_conf(struct exchange *ex)
 {
-    return (struct h1_upstream_conf){
+    return (struct upstream_conf){
         .group = ex->to.group,
         .endpoint = ex->endpoint != NULL ? ex->endpoint->endpoint : NULL,
         .timeouts = *timeouts(ex),
+        .trust = trust_id(ex),
     };
 }
 
@@ -119,19 +142,68 @@ may_share(const struct exchange *ex)
     return ex->to.group == NULL || ex->to.group->send_proxy == PROXY_PROTOCOL_OFF;
 }
 
+/* An upgrade is a matter of HTTP/1.1 (RFC 9113 section 8.6); and where nobody
+ * asked for HTTP/2 it is of no use to a connection for one exchange. */
+static bool
+wants_h1(const struct exchange *ex)
+{
+    return ex->request.wants_upgrade ||
+           (!may_share(ex) && ex->to.group->protocol == UPSTREAM_AUTO);
+}
+
+/* Whether the server may turn out to speak HTTP/2. */
+static bool
+may_be_h2(const struct exchange *ex)
+{
+    const struct group_conf *group = ex->to.group;
+
+    if (group == NULL || wants_h1(ex))
+        return false;
+    switch ((enum upstream_protocol)group->protocol) {
+    case UPSTREAM_AUTO:
+        return group->tls.context != NULL;
+    case UPSTREAM_H1:
+        return false;
+    case UPSTREAM_H2:
+    case UPSTREAM_H2C:
+        return true;
+    }
+    return false;
+}
+
+/* Whether it is known that it will. */
+static bool
+must_be_h2(const struct exchange *ex)
+{
+    return may_be_h2(ex) && ex->to.group->protocol != UPSTREAM_AUTO;
+}
+
+static struct pool *
+pool_of(struct exchange *ex)
+{
+    if (ex->endpoint != NULL)
+        return pool_of_endpoint(ex->worker, ex->endpoint->endpoint, ex->to.group);
+    return pool_of_destination(ex->worker, destination_key(ex));
+}
+
+static struct upstream *
+find_upstream(struct exchange *ex)
+{
+    struct upstream_conf conf = upstream_conf(ex);
+    struct pool *pool = pool_of(ex);
+    struct upstream *up = may_be_h2(ex) ? h2_upstream_join(pool, &conf) : NULL;
+
+    if (up != NULL || must_be_h2(ex) || ex->reach->is_fresh_only)
+        return up;
+    return h1_upstream_reuse(pool, &conf);
+}
+
 static bool
 reuse(struct exchange *ex)
 {
-    struct h1_upstream_conf conf = upstream_conf(ex);
-    struct pool *pool;
-
-    if (ex->reach->is_fresh_only || ex->request.method == METHOD_CONNECT || !may_share(ex))
+    if (ex->request.method == METHOD_CONNECT || !may_share(ex))
         return false;
-    if (conf.endpoint != NULL)
-        pool = pool_of_endpoint(ex->worker, conf.endpoint, conf.group);
-    else
-        pool = pool_of_destination(ex->worker, destination_key(ex));
-    ex->up = h1_upstream_reuse(pool, &conf);
+    ex->up = find_upstream(ex);
     if (ex->up == NULL)
         return false;
     if (ex->to.may_connect != NULL && ex->to.parent == NULL &&
@@ -143,6 +215,56 @@ reuse(struct exchange *ex)
         return false;
     }
     ex->upstream_ip = ex->up->ip;
+    return true;
+}
+
+/* ---- a connection that somebody else makes */
+
+static void
+on_waited(struct pool_waiter *waiter, const struct failure *failure)
+{
+    struct reach *reach = container_of(waiter, struct reach, waiter);
+    struct exchange *ex = reach->ex;
+
+    reach->state = START;
+    if (failure != NULL) {
+        reach->failure = *failure;
+        if (failure->detail != NULL)
+            reach->failure.detail = arena_strdup(&ex->arena, failure->detail);
+        reach->state = FAILED;
+    }
+    road_resume(ex);
+}
+
+/* Whether it is no use to wait any longer. All waits together take no more than
+ * a connection may. */
+static bool
+has_waited_enough(struct exchange *ex)
+{
+    uint64_t now_ms = loop_now_ms(ex->worker->loop);
+    struct reach *reach = ex->reach;
+
+    if (reach->wait_until_ms == 0)
+        reach->wait_until_ms = now_ms + timeouts(ex)->connect_ms;
+    return now_ms >= reach->wait_until_ms;
+}
+
+/* True: one is being made that several can use. False: it is for us to make one,
+ * and, if that may turn out to be such a one, for others to wait for it. */
+static bool
+wait_for_opening(struct exchange *ex)
+{
+    struct pool *pool = may_be_h2(ex) && may_share(ex) ? pool_of(ex) : NULL;
+    struct reach *reach = ex->reach;
+
+    if (pool == NULL || (!must_be_h2(ex) && pool_manner(pool) == POOL_ONE_EACH))
+        return false;
+    if (!pool_is_opening(pool) || has_waited_enough(ex)) {
+        pool_opening_start(pool, &reach->opening);
+        return false;
+    }
+    pool_wait(pool, &reach->waiter, timeouts(ex)->connect_ms, on_waited);
+    reach->state = WAITING;
     return true;
 }
 
@@ -166,6 +288,7 @@ set_failure(struct reach *reach, const struct dial_result *result)
     reach->failure.detail = result->detail != NULL ? result->detail
                                                    : dial_status_text(result->status);
     reach->state = FAILED;
+    pool_opening_end(&reach->opening, &reach->failure);
 }
 
 static void
@@ -220,6 +343,7 @@ fail_here(struct exchange *ex, enum end_reason reason, unsigned status, const ch
 {
     struct failure failure = { reason, (uint16_t)status, error, detail };
 
+    pool_opening_end(&ex->reach->opening, NULL);
     return road_fail(ex, &failure);
 }
 
@@ -268,6 +392,7 @@ fail_handshake(struct exchange *ex, bool is_timeout, const char *proxy_error, co
                          ? (struct failure){ END_CONNECT_TIMEOUT, 504, proxy_error, detail }
                          : (struct failure){ END_CONNECT_FAILED, 502, proxy_error, detail };
     reach->state = FAILED;
+    pool_opening_end(&reach->opening, &reach->failure);
 }
 
 static void
@@ -307,19 +432,44 @@ ask_parent(struct exchange *ex)
 /* ---- TLS */
 
 static void
+count_handshake(struct exchange *ex, const struct tls_session *session)
+{
+    counter_up(ex->worker->counters, upstream_tls_handshakes);
+    if (tls_session_facts(session)->is_resumed)
+        counter_up(ex->worker->counters, upstream_tls_resumed);
+}
+
+static void
 on_secured(void *arg, int fd, const struct tls_result *result)
 {
     struct exchange *ex = arg;
     struct reach *reach = ex->reach;
 
     if (result->session != NULL) {
+        count_handshake(ex, result->session);
         reach->connection.fd = fd;
-        reach->session = result->session;
+        reach->connection.tls = result->session;
         reach->state = READY;
     } else {
-        fail_handshake(ex, result->is_timeout, result->proxy_error, result->detail);
+        fail_handshake(ex, result->is_timeout, result->proxy_error,
+                       arena_strdup(&ex->arena, result->detail));
     }
     road_resume(ex);
+}
+
+/* Sessions are resumed with the same server only: a group's endpoint, or what
+ * tells the connections of forward mode apart. */
+static struct tls_handshake *
+start_handshake(struct exchange *ex, int fd)
+{
+    const struct endpoint_conf *endpoint = ex->endpoint;
+    struct tls_target target = { .context = trust(ex), .is_h1_only = wants_h1(ex) };
+
+    target.host = endpoint != NULL ? endpoint->host : ex->to.host;
+    target.where = endpoint != NULL ? slice_of(endpoint->endpoint->registered.identity)
+                                    : destination_key(ex);
+    return tls_handshake_start(ex->worker->loop, fd, &target, timeouts(ex)->connect_ms,
+                               on_secured, ex);
 }
 
 static enum step use_connection(struct exchange *ex);
@@ -335,12 +485,11 @@ secure(struct exchange *ex)
     if (reach->connection.head.bytes > 0)
         return fail_here(ex, END_UPSTREAM_BAD, 502, "http_protocol_error",
                          "it spoke before it was asked");
-    if (!ex->to.is_tls)
+    if (trust(ex) == NULL)
         return use_connection(ex);
     reach->connection.fd = -1;
     reach->state = SECURING;
-    reach->dialing->tls = tls_handshake_start(ex->worker->loop, fd, ex->to.tls, ex->to.host,
-                                              timeouts(ex)->connect_ms, on_secured, ex);
+    reach->dialing->tls = start_handshake(ex, fd);
     if (reach->dialing->tls == NULL) {
         reach->state = FAILED;
         return fail_here(ex, END_LIMIT, 503, "proxy_internal_error", "out of memory");
@@ -350,26 +499,52 @@ secure(struct exchange *ex)
 
 /* ---- there */
 
-static enum step
-use_connection(struct exchange *ex)
+static bool
+is_h2(const struct exchange *ex)
+{
+    const struct tls_session *session = ex->reach->connection.tls;
+
+    if (session != NULL)
+        return tls_session_facts(session)->alpn == ALPN_H2;
+    return must_be_h2(ex);
+}
+
+static struct upstream *
+new_upstream(struct exchange *ex)
 {
     struct reach *reach = ex->reach;
-    struct h1_upstream_conf conf = upstream_conf(ex);
+    struct upstream_conf conf = upstream_conf(ex);
     int fd = reach->connection.fd;
+    struct pool *pool;
 
-    reach->state = READY;
-    if (ex->request.method == METHOD_CONNECT)
-        return STEP_NEXT;
-    reach->connection.fd = -1;
     if (conf.endpoint == NULL)
         conf.key = destination_key(ex);
     else if (!may_share(ex))
         conf.endpoint = NULL;
     conf.ip = ex->upstream_ip;
     conf.until_ms = reach->until_ms;
-    conf.session = reach->session;
-    reach->session = NULL;
-    ex->up = h1_upstream_new(ex->worker, fd, &conf);
+    conf.session = reach->connection.tls;
+    if (is_h2(ex)) {
+        reach->connection = (struct accepted){ .fd = -1 };
+        return h2_upstream_new(ex->worker, fd, &conf);
+    }
+    reach->connection = (struct accepted){ .fd = -1 };
+    pool = reach->opening.pool;
+    if (pool != NULL)
+        pool_set_manner(pool, POOL_ONE_EACH);
+    return h1_upstream_new(ex->worker, fd, &conf);
+}
+
+static enum step
+use_connection(struct exchange *ex)
+{
+    struct reach *reach = ex->reach;
+
+    reach->state = READY;
+    if (ex->request.method == METHOD_CONNECT)
+        return STEP_NEXT;
+    ex->up = new_upstream(ex);
+    pool_opening_end(&reach->opening, NULL); /* others wait for its SETTINGS now, or dial, too */
     if (ex->up == NULL)
         return fail_here(ex, END_LIMIT, 503, "proxy_internal_error", "out of memory");
     return STEP_NEXT;
@@ -428,6 +603,8 @@ start(struct exchange *ex)
         reach->state = READY;
         return STEP_NEXT;
     }
+    if (wait_for_opening(ex))
+        return STEP_WAIT;
     return dial_hop(ex);
 }
 
@@ -459,19 +636,24 @@ next_endpoint(struct exchange *ex)
 enum step
 reach(struct exchange *ex)
 {
+    static const struct failure out_of_memory = { END_LIMIT, 503, "proxy_internal_error",
+                                                  "out of memory" };
     struct reach *reach = ex->reach;
 
     if (reach == NULL) {
         reach = ex->reach = arena_zalloc(&ex->arena, sizeof(*reach));
         if (reach == NULL)
-            return fail_here(ex, END_LIMIT, 503, "proxy_internal_error", "out of memory");
+            return road_fail(ex, &out_of_memory);
+        reach->ex = ex;
         reach->connection.fd = -1;
+        list_init(&reach->opening.link);
         if (ex->to.group != NULL)
             pick_start(&reach->pick, ex->to.group);
     }
     switch ((enum state)reach->state) {
     case START:
         return start(ex);
+    case WAITING:
     case DIALING:
     case ASKING:
     case SECURING:
@@ -493,7 +675,7 @@ reach_take_connection(struct exchange *ex, struct accepted *connection)
 {
     *connection = ex->reach->connection;
     connection->peer = ex->upstream_ip;
-    ex->reach->connection.fd = -1;
+    ex->reach->connection = (struct accepted){ .fd = -1 };
 }
 
 bool
@@ -504,11 +686,13 @@ reach_again(struct exchange *ex, const struct failure *failure, bool was_stale)
 
     if (ex->endpoint != NULL && !was_stale)
         endpoint_failed(ex->endpoint->endpoint, ex->to.group, loop_now_ms(ex->worker->loop));
-    if (!was_stale || reach->is_fresh_only || !method_is_idempotent(request->method) ||
-        ex->request_pump.moved_bytes > 0)
+    if (!was_stale || reach->is_fresh_only || ex->request_pump.moved_bytes > 0 ||
+        (!ex->was_refused && !method_is_idempotent(request->method)))
         return false;
-    exchange_decide(ex, DECISION_ENDPOINT, NULL, "an idle connection had died: %s",
+    exchange_decide(ex, DECISION_ENDPOINT, NULL, "%s: %s",
+                    ex->was_refused ? "not taken by the server" : "an idle connection had died",
                     failure->detail);
+    ex->was_refused = false;
     reach->is_fresh_only = true;
     reach->state = START; /* with the same endpoint, whose slot is still held */
     return true;
@@ -520,17 +704,20 @@ reach_stop(struct exchange *ex)
     struct reach *reach = ex->reach;
 
     if (reach != NULL) {
+        if (reach->state == WAITING)
+            pool_wait_cancel(&reach->waiter);
         if (reach->state == DIALING)
             dial_cancel(&reach->dialing->dial);
         if (reach->state == ASKING)
             parent_handshake_cancel(reach->dialing->parent);
         if (reach->state == SECURING)
             tls_handshake_cancel(reach->dialing->tls);
-        tls_session_free(reach->session);
-        reach->session = NULL;
+        tls_session_free(reach->connection.tls);
+        reach->connection.tls = NULL;
         if (reach->connection.fd >= 0)
             close(reach->connection.fd);
         reach->connection.fd = -1;
+        pool_opening_end(&reach->opening, NULL);
         reach->state = FAILED;
     }
     release_endpoint(ex);

@@ -4,12 +4,13 @@
 
 #include "modes/reverse.h"
 
+#include "modes/relay.h"
 #include "modes/road.h"
 #include "modes/site_route.h"
 #include "modes/site_tls.h"
 #include "server/generation.h"
 #include "server/host_map.h"
-#include "server/http/h1_downstream.h"
+#include "server/http/downstream.h"
 #include "server/http/via.h"
 #include "server/net/listener.h"
 #include "server/snapshot.h"
@@ -149,7 +150,8 @@ const struct mode_ops reverse_mode = {
     .options = options,
     .conf_bytes = sizeof(struct reverse_conf),
     .finish = finish,
-    .on_connection = h1_downstream_open,
+    .on_connection = http_downstream_open,
+    .on_pass_through = relay_pass_through,
     .on_request = road_begin,
     .judge = judge,
     .route = route,

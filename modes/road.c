@@ -276,10 +276,9 @@ strip_hops(struct exchange *ex)
 
     if (request->wants_upgrade)
         request->upgrade = fields_get(&request->fields, FIELD_UPGRADE);
-    /* Behind an upgrade to HTTP/2 whole requests would pass unjudged; and a
-     * tunnel joins descriptors, which TLS sessions are not. */
+    /* Behind an upgrade to HTTP/2 whole requests would pass unjudged. */
     if (slice_list_has(request->upgrade, SLICE("h2c")) ||
-        slice_list_has(request->upgrade, SLICE("h2")) || ex->to.is_tls)
+        slice_list_has(request->upgrade, SLICE("h2")))
         request->wants_upgrade = false;
     if (request->wants_upgrade || request->method == METHOD_CONNECT)
         ex->asked = fields_copy(&request->fields, &ex->arena);

@@ -12,7 +12,7 @@
 #include <stdio.h>
 
 struct log_names {
-    struct slice site, route, group, endpoint;
+    struct slice site, route, group, endpoint, version;
     const char *hierarchy; /* squid's word for how the next hop was found; NULL: the usual */
     struct slice tls_version, tls_cipher, tls_name;
     struct slice client_subject, client_serial, client_fingerprint;
@@ -42,6 +42,14 @@ find_tls(struct exchange *ex, struct log_names *names)
     names->client_fingerprint = certificate.fingerprint;
 }
 
+static struct slice
+version_of(const struct exchange *ex)
+{
+    if (ex->request.minor_version == 0)
+        return SLICE("HTTP/1.0");
+    return ex->down != NULL ? slice_of(ex->down->ops->protocol) : SLICE("HTTP/1.1");
+}
+
 static void
 find_names(struct exchange *ex, struct log_names *names)
 {
@@ -50,6 +58,7 @@ find_names(struct exchange *ex, struct log_names *names)
         .route = name_of(ex->route != NULL ? ex->route->name : NULL),
         .group = name_of(ex->to.group != NULL ? ex->to.group->name : NULL),
         .endpoint = name_of(ex->endpoint != NULL ? ex->endpoint->to : NULL),
+        .version = version_of(ex),
         .hierarchy = ex->to.parent != NULL && ex->upstream_ip.family != 0 ? "FIRSTUP_PARENT" : NULL,
     };
     if (ex->down != NULL && ex->down->client->tls != NULL)
@@ -132,7 +141,7 @@ fill(const struct exchange *ex, struct access_record *record)
     uint64_t duration_ms = (now_ns - phases->start_ns) / 1000000;
     struct traffic traffic = { 0 };
 
-    record->wall_ms = clock_wall_ms() - duration_ms;
+    record->wall_ms = clock_wall_coarse_ms() - duration_ms;
     record->id = ex->id;
     record->duration_us = (int64_t)((now_ns - phases->start_ns) / 1000);
     record->dns_us = micros(phases->dns_ns);
@@ -164,7 +173,7 @@ fill_text(const struct exchange *ex, struct access_record *record, const struct 
     record->target = request->target;
     record->scheme = request->scheme;
     record->host = request->authority;
-    record->version = request->minor_version == 0 ? SLICE("HTTP/1.0") : SLICE("HTTP/1.1");
+    record->version = names->version;
     record->referer = ex->referer;
     record->user_agent = ex->user_agent;
     record->site = names->site;

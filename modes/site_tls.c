@@ -47,10 +47,13 @@ redirect_to_https(struct exchange *ex)
 enum step
 site_check_tls(struct exchange *ex)
 {
-    const struct client *client = ex->down->client;
+    const struct client *client;
 
+    if (ex->down == NULL)
+        return STEP_NEXT; /* a tunnel, after a reload: it was let in by what it is */
     if (ex->site->https && !site_is_secure(ex))
         return redirect_to_https(ex);
+    client = ex->down->client;
     if (client->tls == NULL ||
         tls_facts_suit(tls_session_facts(client->tls), ex->listener, ex->site))
         return STEP_NEXT;

@@ -18,6 +18,7 @@
 #include "server/generation.h"
 #include "server/net/tunnel.h"
 #include "server/snapshot.h"
+#include "server/tls/tls_session.h"
 #include "server/upstream/endpoint.h"
 
 #include <stdio.h>
@@ -99,6 +100,7 @@ tunnel_begin(struct exchange *ex)
 
     road_log_keep_names(ex); /* while the client's connection is the downstream's */
     if (take_upstream(ex, &upstream) < 0 || ex->down->ops->detach(ex, &client) < 0) {
+        tls_session_free(upstream.tls);
         if (upstream.fd >= 0)
             close(upstream.fd);
         ex->end = END_LIMIT;
@@ -108,8 +110,7 @@ tunnel_begin(struct exchange *ex)
     ex->down = NULL;
     timer_disarm(&ex->deadline);
     pipeline_end(ex); /* filters have no part in it, and belong to the snapshot */
-    ex->tunnel = tunnel_start(ex->worker, client.fd, client.head, upstream.fd, upstream.head,
-                              &conf, on_done, ex);
+    ex->tunnel = tunnel_start(ex->worker, &client, &upstream, &conf, on_done, ex);
     if (ex->tunnel == NULL) {
         ex->end = END_LIMIT;
         road_end(ex, false);
@@ -218,7 +219,7 @@ judge_again(struct tunnel *tunnel, void *arg)
 
     (void)arg;
     if (tunnel->on_done != on_done)
-        return; /* of the port mode */
+        return; /* a relay's, which is asked itself */
     listener = listener_now(ex);
     if (listener == NULL) {
         close_denied(tunnel, "its listener is gone");

@@ -13,6 +13,11 @@
  *                              <-- RELOAD, STOP (asked on the control socket)
  *         RELOADED or REFUSED -->
  *         STOP -->
+ *
+ * Files that only root may read have a socket of their own (opener.h):
+ *         OPENER (on the channel) -->
+ *                                            <-- OPEN or WATCH
+ *         OPENED -->
  */
 #ifndef BASCULE_CHANNEL_H
 #define BASCULE_CHANNEL_H
@@ -38,10 +43,14 @@ enum channel_kind {
     CHANNEL_RELOADED,   /* number: the ticket of RELOAD; it went well */
     CHANNEL_REFUSED,    /* number: the ticket; text: why not */
     CHANNEL_STOP,       /* number 0: finish what runs; 1: at once. Both ways: asked for, and done */
+    CHANNEL_OPENER,     /* where to ask for files: a socket, and an inotify descriptor */
+    CHANNEL_OPENED,     /* number: the ticket; a descriptor or names, otherwise text: why not */
     /* From the worker process. */
     CHANNEL_READY,      /* every thread serves this generation and no older one accepts */
     CHANNEL_FAILED,     /* this generation cannot be served, text: why; the last one goes on */
     CHANNEL_RELOAD,     /* number: a ticket for the answer */
+    CHANNEL_OPEN,       /* number: a ticket; text: the path of a file to read */
+    CHANNEL_WATCH,      /* the same, to be told when it changes */
     CHANNEL_KIND_COUNT
 };
 

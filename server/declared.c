@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* declared.c - the text of a configuration in a memfd, and a few facts beside it. */
+/* declared.c - the text of a configuration in a memfd, and some facts beside it. */
 #include "config.h"
 
 #include "server/declared.h"
 
 #include "server/base/log.h"
 #include "server/config/source.h"
+#include "server/files.h"
 #include "server/schema.h"
 
 #include <errno.h>
@@ -51,13 +52,83 @@ note_log(struct declared *declared, const struct conf *conf)
     snprintf(declared->log_path, sizeof(declared->log_path), "%s", path != NULL ? path : "");
 }
 
+/* ---- files to read */
+
+static int
+compare(const void *a, const void *b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+static int
+count_path(void *arg, const char *path)
+{
+    size_t *count = arg;
+
+    (void)path;
+    ++*count;
+    return 0;
+}
+
+static int
+note_path(void *arg, const char *path)
+{
+    struct declared *declared = arg;
+    char *copy = strdup(path);
+
+    if (copy == NULL)
+        return -1;
+    declared->paths[declared->path_count++] = copy;
+    return 0;
+}
+
+static void
+drop_doubles(struct declared *declared)
+{
+    size_t kept = 0;
+
+    for (size_t i = 0; i < declared->path_count; i++) {
+        if (kept > 0 && strcmp(declared->paths[kept - 1], declared->paths[i]) == 0)
+            free(declared->paths[i]);
+        else
+            declared->paths[kept++] = declared->paths[i];
+    }
+    declared->path_count = kept;
+}
+
+static int
+note_paths(struct declared *declared, const struct conf *conf, struct err *err)
+{
+    size_t count = 0;
+
+    files_each_read(conf, count_path, &count);
+    declared->paths = calloc(count + 1, sizeof(*declared->paths));
+    if (declared->paths == NULL || files_each_read(conf, note_path, declared) < 0)
+        return err_set(err, "no memory for the configuration");
+    qsort(declared->paths, declared->path_count, sizeof(*declared->paths), compare);
+    drop_doubles(declared);
+    return 0;
+}
+
+bool
+declared_names(const struct declared *declared, const char *path)
+{
+    return declared->path_count > 0 && bsearch(&path, declared->paths, declared->path_count,
+                                               sizeof(*declared->paths), compare) != NULL;
+}
+
+/* ---- the whole */
+
 int
 declared_set(struct declared *declared, uint64_t generation, const struct config_source *source,
              const struct conf *conf, struct err *err)
 {
     declared->generation = generation;
     declared->stop_ms = conf->stop_ms;
+    declared->wants_local = files_want_local(conf, NULL);
     note_log(declared, conf);
+    if (note_paths(declared, conf, err) < 0)
+        return -1;
     declared->text_fd = store_text(source, err);
     return declared->text_fd < 0 ? -1 : 0;
 }
@@ -67,6 +138,9 @@ declared_forget(struct declared *declared)
 {
     if (declared->text_fd >= 0)
         close(declared->text_fd);
+    for (size_t i = 0; i < declared->path_count; i++)
+        free(declared->paths[i]);
+    free(declared->paths);
     *declared = (struct declared){ .text_fd = -1 };
 }
 

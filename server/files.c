@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* files.c - walks a configuration for log files. */
+/* files.c - walks a configuration for the files that it names. */
 #include "config.h"
 
 #include "server/files.h"
 
 #include "server/schema.h"
+#include "server/tls/local_ca.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -64,6 +65,122 @@ files_want(struct list *files, const struct conf *conf, uint64_t generation, str
     }
     return 0;
 }
+
+/* ---- what is read */
+
+struct walk {
+    int (*visit)(void *arg, const char *path);
+    void *arg;
+};
+
+static int
+visit(const struct walk *walk, const char *path)
+{
+    return path == NULL ? 0 : walk->visit(walk->arg, path);
+}
+
+static int
+visit_certificate(const struct walk *walk, const struct certificate_conf *conf)
+{
+    if (conf->chain == NULL)
+        return 0;
+    return visit(walk, local_ca_path(conf->chain)) < 0 || visit(walk, conf->key) < 0 ? -1 : 0;
+}
+
+/* client: what is demanded of clients beside them. */
+static int
+visit_certificates(const struct walk *walk, const struct config_list *certificates,
+                   const struct client_certificate_conf *client)
+{
+    for (size_t i = 0; i < certificates->count; i++)
+        if (visit_certificate(walk, certificates->items[i]) < 0)
+            return -1;
+    return visit(walk, client->ca) < 0 || visit(walk, client->crl) < 0 ? -1 : 0;
+}
+
+int
+files_each_read(const struct conf *conf, int (*on_path)(void *arg, const char *path), void *arg)
+{
+    const struct walk walk = { on_path, arg };
+
+    for (size_t i = 0; i < conf->listeners.count; i++) {
+        const struct tls_conf *tls = &((const struct listener_conf *)conf->listeners.items[i])->tls;
+
+        if (visit_certificates(&walk, &tls->certificates, &tls->client) < 0 ||
+            visit(&walk, tls->ticket_keys) < 0)
+            return -1;
+    }
+    for (size_t i = 0; i < conf->sites.count; i++) {
+        const struct site_conf *site = conf->sites.items[i];
+
+        if (visit_certificates(&walk, &site->certificates, &site->client) < 0)
+            return -1;
+    }
+    for (size_t i = 0; i < conf->groups.count; i++) {
+        const struct group_conf *group = conf->groups.items[i];
+
+        if (visit(&walk, group->tls.ca) < 0 || visit_certificate(&walk, &group->tls.client) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+/* ---- the local CA */
+
+static bool
+has_local(const struct config_list *certificates)
+{
+    for (size_t i = 0; i < certificates->count; i++) {
+        const struct certificate_conf *conf = certificates->items[i];
+
+        if (strcmp(conf->chain, LOCAL_CERTIFICATE) == 0)
+            return true;
+    }
+    return false;
+}
+
+static void
+add_hosts(struct strings *hosts, const struct site_conf *site)
+{
+    for (size_t i = 0; i < site->hosts.count; i++) {
+        struct slice *more;
+
+        if (!local_ca_may(site->hosts.items[i]))
+            continue;
+        more = reallocarray(hosts->items, hosts->count + 1, sizeof(*more));
+        if (more == NULL)
+            return;
+        hosts->items = more;
+        hosts->items[hosts->count++] = site->hosts.items[i];
+    }
+}
+
+/* A listener's certificate may be shown for any site without one of its own. */
+bool
+files_want_local(const struct conf *conf, struct strings *hosts)
+{
+    bool has_listener = false, has_any;
+
+    for (size_t i = 0; i < conf->listeners.count; i++) {
+        const struct listener_conf *listener = conf->listeners.items[i];
+
+        has_listener |= has_local(&listener->tls.certificates);
+    }
+    has_any = has_listener;
+    for (size_t i = 0; i < conf->sites.count; i++) {
+        const struct site_conf *site = conf->sites.items[i];
+        bool is_local = has_listener;
+
+        if (site->certificates.count > 0)
+            is_local = has_local(&site->certificates);
+        has_any |= is_local;
+        if (is_local && hosts != NULL)
+            add_hosts(hosts, site);
+    }
+    return has_any;
+}
+
+/* ---- what is held */
 
 static void
 free_file(struct held_file *file)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* files.h - the files of a configuration that need the supervisor's privileges
- * to open: today the log files.
+ * to open: log files, which it opens for the worker process at once, and
+ * certificates, keys and their like, which it opens when asked (opener.h).
  *
  * Both processes walk a configuration with this, so they agree on what there is.
  */
@@ -12,6 +13,7 @@
 
 #include "server/base/err.h"
 #include "server/base/list.h"
+#include "server/config/option.h"
 #include "server/log/sink.h"
 
 struct conf;
@@ -31,6 +33,14 @@ struct held_file {
 /* Notes all files that conf names as wanted by generation, in a list of struct
  * held_file. 0, or -1. */
 int files_want(struct list *files, const struct conf *conf, uint64_t generation, struct err *err);
+
+/* Visits the paths of all files that conf wants to read while serving; some more
+ * than once. Stops at the first that visit does not like: -1, otherwise 0. */
+int files_each_read(const struct conf *conf, int (*visit)(void *arg, const char *path), void *arg);
+
+/* Whether some certificate in conf is that of the local CA; its hosts are put in
+ * hosts (allocated; may be NULL): those that the CA may speak for. */
+bool files_want_local(const struct conf *conf, struct strings *hosts);
 
 /* The file of this identity, put on the list when it is new. NULL when memory
  * is short. */

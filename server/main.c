@@ -6,6 +6,7 @@
 
 #include "modes/road.h"
 #include "server/commands/command.h"
+#include "server/tls/tls_memory.h"
 #include "server/worker_thread.h"
 
 static const struct worker_hooks hooks = {
@@ -17,5 +18,6 @@ static const struct worker_hooks hooks = {
 int
 main(int argc, char **argv)
 {
+    tls_memory_use();
     return commands_main(argc, argv, &hooks);
 }

@@ -24,12 +24,15 @@
 #include "server/channel.h"
 #include "server/crew.h"
 #include "server/files.h"
+#include "server/http/via.h"
 #include "server/limits.h"
 #include "server/listen_plan.h"
 #include "server/log/log_thread.h"
 #include "server/net/sockets.h"
+#include "server/opener.h"
 #include "server/schema.h"
 #include "server/snapshot.h"
+#include "server/tls/certificates.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -58,6 +61,7 @@ struct process {
     struct config_source source;
     bool has_source;
     bool is_go_waiting;  /* for threads that are about to end */
+    bool has_certificates; /* their helper thread runs */
     struct list sockets; /* of struct sockets */
     struct list files;   /* of struct held_file */
     bool is_refused;     /* it is: the answer waits for all threads */
@@ -162,6 +166,9 @@ prepare(struct process *p, struct err *err)
     workers = limit_workers(conf);
     if (!log_thread_is_running() && log_thread_start(conf->log.ring_bytes, err) < 0)
         goto fail;
+    if (!p->has_certificates && certificates_start(&conf->resolver, err) < 0)
+        goto fail;
+    p->has_certificates = true;
     if (snapshot_adopt(snapshot, err) < 0 ||
         files_want(&p->files, conf, p->incoming, err) < 0 ||
         crew_start(&p->crew, workers, &conf->resolver, limit_pipes(p->descriptors, workers),
@@ -387,6 +394,15 @@ on_control_socket(struct process *p, struct channel_message *message)
         p->control = control_new(&conf, fd);
 }
 
+/* Before the first configuration, which may need files at once. */
+static void
+on_opener(struct channel_message *message)
+{
+    channel_close_fds(message, 2);
+    if (message->fd_count > 0)
+        opener_use(message->fds[0], message->fd_count > 1 ? message->fds[1] : -1);
+}
+
 static void
 on_go(struct process *p, const struct channel_message *message)
 {
@@ -442,6 +458,9 @@ on_message(struct process *p, struct channel_message *message)
     case CHANNEL_CONTROL:
         on_control_socket(p, message);
         return;
+    case CHANNEL_OPENER:
+        on_opener(message);
+        return;
     case CHANNEL_GO:
         on_go(p, message);
         break;
@@ -455,8 +474,11 @@ on_message(struct process *p, struct channel_message *message)
     case CHANNEL_READY:
     case CHANNEL_FAILED:
     case CHANNEL_RELOAD:
+    case CHANNEL_OPEN:
+    case CHANNEL_WATCH:
+    case CHANNEL_OPENED:
     case CHANNEL_KIND_COUNT:
-        break; /* ours to send */
+        break; /* ours to send, or not said here */
     }
     channel_close_fds(message, 0);
 }
@@ -696,6 +718,8 @@ fini(struct process *p)
     files_drop(&p->files, UINT64_MAX);
     listen_plan_free(p->plan);
     listen_plan_free(p->old_plan);
+    if (p->has_certificates)
+        certificates_stop();
     snapshot_unref(p->snapshot);
     if (p->has_source)
         config_source_fini(&p->source);
@@ -710,6 +734,7 @@ process_run(const struct worker_hooks *hooks)
     struct err err;
 
     log_be_daemon();
+    via_init();
     if (init(&process, hooks, &err) < 0) {
         log_error("%s", err.text);
         return 1;

@@ -168,6 +168,18 @@ registered_ref(struct registered *object)
     return object;
 }
 
+bool
+registered_try_ref(struct registered *object)
+{
+    unsigned references = atomic_load_explicit(&object->references, memory_order_relaxed);
+
+    while (references > 0)
+        if (atomic_compare_exchange_weak_explicit(&object->references, &references, references + 1,
+                                                  memory_order_relaxed, memory_order_relaxed))
+            return true;
+    return false;
+}
+
 void
 registered_unref(struct registered *object)
 {

@@ -10,6 +10,7 @@
 #define BASCULE_REGISTRY_H
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -41,6 +42,11 @@ struct registered *registry_adopt(const struct registry_kind *kind, const char *
 
 /* One more reference, for someone who already has one. Never locks. */
 struct registered *registered_ref(struct registered *object);
+
+/* The same for someone who only knows that the object is not freed yet, because
+ * its kind's free hook would wait for a lock that is held. False: nobody has a
+ * reference any more. */
+bool registered_try_ref(struct registered *object) MUST_USE;
 
 /* Gives a reference back; the last one frees the object. NULL is fine. */
 void registered_unref(struct registered *object);

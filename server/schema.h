@@ -20,6 +20,7 @@
 struct access_log;
 struct balancer_ops;
 struct certificate_set;
+struct client_trust;
 struct endpoint;
 struct filter_ops;
 struct group;
@@ -104,6 +105,7 @@ struct client_certificate_conf {
     const char *ca;      /* PEM file: who may vouch for clients */
     const char *crl;     /* PEM file of revoked ones; NULL: none */
     int64_t depth;       /* longest chain */
+    struct client_trust *trust; /* in the registry; what is in the files */
 };
 
 enum tls_preset { TLS_MODERN, TLS_INTERMEDIATE };
@@ -126,6 +128,7 @@ struct tls_conf {
     bool staple;                     /* OCSP */
     bool early_data;                 /* 0-RTT, of safe requests */
     bool ktls;
+    bool passes_through;             /* some names' connections, by the word of their sites */
     struct certificate_set *set;     /* of certificates; in the registry; NULL: none */
     struct tls_server *server;       /* in the snapshot */
 };

@@ -8,6 +8,7 @@
 
 #include "server/schema_tls.h"
 
+#include "modes/mode.h"
 #include "server/config/reader.h"
 #include "server/host_map.h"
 #include "server/schema_link.h"
@@ -25,7 +26,9 @@ const struct option certificate_options[] = {
     OPTION_PLACE(struct certificate_conf, place),
     { .name = "chain", .type = OPTION_STRING, .offset = offsetof(struct certificate_conf, chain),
       .is_required = true,
-      .text = "File (PEM) with the certificate, followed by those that vouch for it." },
+      .text = "File (PEM) with the certificate, followed by those that vouch for it. local: one "
+              "for localhost and names below test, of an authority of this machine (see bascule "
+              "ca), with its key." },
     { .name = "key", .type = OPTION_STRING, .offset = offsetof(struct certificate_conf, key),
       .text = "File (PEM) with its private key; when not given, it is in the same file." },
     { .name = "key_command", .type = OPTION_STRING,
@@ -38,6 +41,7 @@ static int
 read_certificate(struct config_reader *reader, const struct config_node *node,
                  struct certificate_conf *conf, struct err *err)
 {
+    char value[CONFIG_VALUE_BYTES];
     struct slice text;
 
     switch (config_node_kind(node)) {
@@ -49,7 +53,8 @@ read_certificate(struct config_reader *reader, const struct config_node *node,
     case CONFIG_GROUP:
         return config_read_group(reader, node, certificate_options, conf, sizeof(*conf));
     default:
-        return config_fail(reader, node, err, "wants %s", CERTIFICATES_FORM);
+        return config_fail(reader, node, err, "wants %s, found %s", CERTIFICATES_FORM,
+                           config_node_value_text(node, value));
     }
 }
 
@@ -212,10 +217,12 @@ is_passed_through(const struct site_conf *site)
 int
 link_listener_tls(struct linker *linker, struct listener_conf *listener)
 {
-    const struct tls_conf *tls = &listener->tls;
+    struct tls_conf *tls = &listener->tls;
 
     if (tls->place.line == 0)
         return 0;
+    tls->passes_through = listener->sites != NULL && listener->mode->on_pass_through != NULL &&
+                          site_that(linker->conf, is_passed_through) != NULL;
     if (check_client_certificates(&tls->client, linker->err) < 0)
         return -1;
     if (tls->certificates.count > 0)
@@ -228,6 +235,19 @@ link_listener_tls(struct linker *linker, struct listener_conf *listener)
     return 0;
 }
 
+const struct site_conf *
+tls_passes_through(const struct listener_conf *listener, struct slice name)
+{
+    const struct site_conf *site;
+
+    if (!listener->tls.passes_through)
+        return NULL;
+    site = listener->tls.unknown_name == TLS_UNKNOWN_DEFAULT
+               ? host_map_find(listener->sites, name)
+               : host_map_find_named(listener->sites, name);
+    return site != NULL && site->pass_through != NULL ? site : NULL;
+}
+
 /* ---- sites */
 
 int
@@ -235,6 +255,7 @@ tls_parse_hsts(struct config_reader *reader, const struct config_node *node, voi
                struct err *err)
 {
     struct site_conf *site = target;
+    char value[CONFIG_VALUE_BYTES];
     uint32_t ms;
 
     (void)reader;
@@ -248,7 +269,8 @@ tls_parse_hsts(struct config_reader *reader, const struct config_node *node, voi
         site->hsts_s = ms / 1000;
         return 0;
     default:
-        return err_set(err, "wants true, false or a time such as \"30d\"");
+        return err_set(err, "wants true, false or a time such as \"30d\", found %s",
+                       config_node_value_text(node, value));
     }
 }
 

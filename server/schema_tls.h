@@ -28,6 +28,11 @@ int link_site_tls(struct linker *linker, struct site_conf *site);
 int link_group_tls(struct linker *linker, struct group_conf *group);
 int link_listener_tls(struct linker *linker, struct listener_conf *listener); /* after the mode */
 
+/* The site whose group gets TLS connections for this name as they are; NULL: TLS
+ * ends here. name is in lower case; empty: none that could be a site's. */
+const struct site_conf *tls_passes_through(const struct listener_conf *listener,
+                                           struct slice name);
+
 /* Finds where sites with https = true send their clients; after the listeners. */
 void link_https_ports(struct conf *conf);
 

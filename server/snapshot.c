@@ -15,6 +15,9 @@
 #include "server/log/access_log.h"
 #include "server/log/sink.h"
 #include "server/net/listener.h"
+#include "server/tls/certificates.h"
+#include "server/tls/tls_context.h"
+#include "server/tls/tls_server.h"
 #include "server/upstream/group.h"
 
 /* More than any configuration needs: half a million sites. */
@@ -65,12 +68,111 @@ let_go_of_listener(void *listener)
 }
 
 static int
-adopt_listener(struct listener_conf *conf, struct arena *arena, struct err *err)
+adopt_listener(struct listener_conf *conf, const struct conf *whole, struct arena *arena,
+               struct err *err)
 {
     if (listener_adopt(conf, err) < 0)
         return -1;
     if (arena_defer(arena, let_go_of_listener, conf->listener) < 0)
         return err_set(err, "out of memory");
+    if (conf->tls.place.line == 0 || tls_server_new(conf, whole, arena, err) == 0)
+        return 0;
+    return err_prefix(err, "listener \"%s\": ", conf->name);
+}
+
+/* Of the groups before it, one whose endpoints are vouched for by the same. */
+static const struct tls_context *
+trusts_the_same(const struct conf *conf, size_t i)
+{
+    const struct group_conf *group = conf->groups.items[i];
+
+    while (i-- > 0) {
+        const struct group_conf *other = conf->groups.items[i];
+
+        if (other->tls.context != NULL && other->tls.verify &&
+            slice_equal(slice_of(other->tls.ca), slice_of(group->tls.ca)))
+            return other->tls.context;
+    }
+    return NULL;
+}
+
+static int
+adopt_group(struct snapshot *snapshot, size_t i, struct err *err)
+{
+    struct group_conf *group = snapshot->conf.groups.items[i];
+
+    if (group_adopt(group, &snapshot->arena, snapshot->generation, err) < 0)
+        return -1;
+    if (group->tls.place.line == 0)
+        return 0;
+    group->tls.context = tls_context_of_group(&snapshot->arena, group,
+                                              trusts_the_same(&snapshot->conf, i), err);
+    if (group->tls.context != NULL)
+        return 0;
+    return err_prefix(err, "%s:%u: group \"%s\": tls: ", group->tls.place.file,
+                      group->tls.place.line, group->name);
+}
+
+/* ---- certificates */
+
+static void
+let_go_of_certificates(void *set)
+{
+    certificate_set_unref(set);
+}
+
+/* Reads no file. */
+static int
+adopt_certificates(struct certificate_set **set, const struct config_list *certificates,
+                   bool staple, struct arena *arena, struct err *err)
+{
+    if (certificates->count == 0)
+        return 0;
+    *set = certificate_set_adopt(certificates, staple, err);
+    if (*set == NULL)
+        return -1;
+    if (arena_defer(arena, let_go_of_certificates, *set) < 0)
+        return err_set(err, "out of memory");
+    return 0;
+}
+
+/* A listener's own certificates are what it would show to anyone: without them it
+ * need not begin. Sites can wait for theirs, and others are served meanwhile. */
+static int
+adopt_listener_certificates(struct listener_conf *listener, struct arena *arena, struct err *err)
+{
+    struct tls_conf *tls = &listener->tls;
+    const struct certificate_conf *first;
+
+    if (tls->place.line == 0 || tls->certificates.count == 0)
+        return 0;
+    first = tls->certificates.items[0];
+    if (adopt_certificates(&tls->set, &tls->certificates, tls->staple, arena, err) == 0 &&
+        certificate_set_require(tls->set, err) == 0)
+        return 0;
+    return err_prefix(err, "%s:%u: listener \"%s\": certificates: ", first->place.file,
+                      first->place.line, listener->name);
+}
+
+static int
+adopt_all_certificates(struct snapshot *snapshot, struct err *err)
+{
+    struct conf *conf = &snapshot->conf;
+    bool staple = false;
+
+    for (size_t i = 0; i < conf->listeners.count; i++) {
+        struct listener_conf *listener = conf->listeners.items[i];
+
+        staple |= listener->tls.place.line > 0 && listener->tls.staple;
+        if (adopt_listener_certificates(listener, &snapshot->arena, err) < 0)
+            return -1;
+    }
+    for (size_t i = 0; i < conf->sites.count; i++) {
+        struct site_conf *site = conf->sites.items[i];
+
+        if (adopt_certificates(&site->set, &site->certificates, staple, &snapshot->arena, err) < 0)
+            return -1;
+    }
     return 0;
 }
 
@@ -90,11 +192,13 @@ snapshot_adopt(struct snapshot *snapshot, struct err *err)
                               log->name);
     }
     for (i = 0; i < conf->groups.count; i++) {
-        if (group_adopt(conf->groups.items[i], &snapshot->arena, snapshot->generation, err) < 0)
+        if (adopt_group(snapshot, i, err) < 0)
             return -1;
     }
+    if (adopt_all_certificates(snapshot, err) < 0)
+        return -1;
     for (i = 0; i < conf->listeners.count; i++) {
-        if (adopt_listener(conf->listeners.items[i], &snapshot->arena, err) < 0)
+        if (adopt_listener(conf->listeners.items[i], conf, &snapshot->arena, err) < 0)
             return -1;
     }
     return 0;

@@ -20,10 +20,13 @@
 #include "server/channel.h"
 #include "server/declared.h"
 #include "server/holdings.h"
+#include "server/files.h"
 #include "server/limits.h"
+#include "server/opener.h"
 #include "server/privileges.h"
 #include "server/sd_notify.h"
 #include "server/snapshot.h"
+#include "server/tls/local_ca.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -39,6 +42,7 @@
 
 #define STOP_GRACE_MS 8000 /* beyond stop_timeout, before the worker process is killed */
 #define QUICK_DEATH_MS 1000
+#define LOCAL_MS (24 * 3600 * 1000) /* a look at the end of the local certificate */
 
 enum stage { STARTING, SERVING, RELOADING, RESTARTING, STOPPING };
 
@@ -48,6 +52,8 @@ struct supervisor {
     struct watch signals, channel;
     enum stage stage;
     struct holdings holdings;
+    struct opener_desk desk; /* for files that only we may open */
+    struct timer local;
     struct identity identity;
     struct declared current, next;
     uint64_t last_generation;
@@ -103,6 +109,32 @@ check_identity(const struct supervisor *s, const struct conf *conf)
         log_warn("another user takes effect when bascule is started again");
 }
 
+/* ---- the certificate of the local CA */
+
+static int
+make_local(const struct conf *conf, struct err *err)
+{
+    struct strings hosts = { NULL, 0 };
+    int result = 0;
+
+    if (files_want_local(conf, &hosts))
+        result = local_ca_ensure(&hosts, err);
+    free(hosts.items);
+    return result;
+}
+
+/* It lives for some months only. */
+static void
+on_local(struct timer *timer)
+{
+    struct supervisor *s = container_of(timer, struct supervisor, local);
+    struct err err;
+
+    if (s->current.wants_local && local_ca_ensure(NULL, &err) < 0)
+        log_error("%s", err.text);
+    timer_arm(s->loop, timer, LOCAL_MS);
+}
+
 /* Opens what the checked configuration names, and keeps its text. */
 static int
 declare(struct supervisor *s, const struct config_source *source, const struct conf *conf,
@@ -114,7 +146,7 @@ declare(struct supervisor *s, const struct config_source *source, const struct c
         check_identity(s, conf);
     else if (choose_identity(s, conf, err) < 0)
         return -1;
-    if (declared_set(&s->next, generation, source, conf, err) < 0)
+    if (make_local(conf, err) < 0 || declared_set(&s->next, generation, source, conf, err) < 0)
         return -1;
     return holdings_prepare(&s->holdings, conf, generation, err);
 }
@@ -171,6 +203,15 @@ close_channel(struct supervisor *s)
         return;
     loop_unwatch(s->loop, &s->channel);
     close(fd);
+    opener_desk_close(&s->desk);
+}
+
+static bool
+may_open(void *arg, const char *path)
+{
+    const struct supervisor *s = arg;
+
+    return declared_names(&s->current, path) || declared_names(&s->next, path);
 }
 
 static void
@@ -220,6 +261,7 @@ static int
 start_worker(struct supervisor *s, struct err *err)
 {
     pid_t self = getpid();
+    struct err desk_err;
     int ends[2];
 
     if (channel_open(ends, err) < 0)
@@ -243,6 +285,8 @@ start_worker(struct supervisor *s, struct err *err)
         close(ends[0]);
         return err_errno(err, "cannot watch the worker process");
     }
+    if (opener_desk_open(&s->desk, s->loop, s->channel.fd, &desk_err) < 0)
+        log_error("%s: it reads what it may open by itself", desk_err.text);
     return 0;
 }
 
@@ -396,6 +440,10 @@ on_message(struct supervisor *s, struct channel_message *message)
     case CHANNEL_GO:
     case CHANNEL_RELOADED:
     case CHANNEL_REFUSED:
+    case CHANNEL_OPENER:
+    case CHANNEL_OPENED:
+    case CHANNEL_OPEN:
+    case CHANNEL_WATCH:
     case CHANNEL_KIND_COUNT:
         break;
     }
@@ -609,10 +657,14 @@ start(struct supervisor *s, struct err *err)
     static const struct socket_owner nobody = { (uid_t)-1, (gid_t)-1 };
 
     sd_init();
+    /* The worker process, maybe another user, has to look for it where we do. */
+    setenv("STATE_DIRECTORY", local_ca_folder(), 1);
     limit_descriptors_raise();
     holdings_init(&s->holdings, &nobody);
     timer_init(&s->restart, on_restart);
     timer_init(&s->stop_limit, on_stop_limit);
+    timer_init(&s->local, on_local);
+    opener_desk_init(&s->desk, may_open, s);
     s->channel = (struct watch){ .fd = -1, .on_event = on_channel };
     s->current.text_fd = s->next.text_fd = -1;
     s->loop = loop_new(err);
@@ -620,6 +672,7 @@ start(struct supervisor *s, struct err *err)
         start_worker(s, err) < 0)
         return -1;
     send_generation(s, &s->next);
+    timer_arm(s->loop, &s->local, LOCAL_MS);
     return 0;
 }
 
@@ -635,6 +688,7 @@ finish(struct supervisor *s)
         return;
     timer_disarm(&s->restart);
     timer_disarm(&s->stop_limit);
+    timer_disarm(&s->local);
     close_channel(s);
     loop_unwatch(s->loop, &s->signals);
     if (signal_fd >= 0)

@@ -13,6 +13,7 @@ struct listener_conf;
 struct resolver;
 struct snapshot;
 struct ip;
+struct tls_thread;
 
 #define SCRATCH_BYTES (256u * 1024)
 #define WORKERS_MAX 256
@@ -23,6 +24,7 @@ struct worker {
     struct block_pool blocks;
     struct pipe_pool pipes;
     struct resolver *resolver;
+    struct tls_thread *tls; /* of handshakes with clients; NULL until the first */
     struct snapshot *snapshot; /* of the current generation; exchanges hold their own */
     struct generation *generation;
     struct counters *counters; /* its own: written by this thread only */

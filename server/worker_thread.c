@@ -15,6 +15,7 @@
 #include "server/log/log_thread.h"
 #include "server/schema.h"
 #include "server/snapshot.h"
+#include "server/tls/tls_server.h"
 #include "server/upstream/pool.h"
 
 #include <stdio.h>
@@ -314,6 +315,7 @@ fini_on_thread(struct worker_thread *thread)
         free_names(container_of(link, struct name_service, link));
     free_names(thread->names);
     (void)generation_publish(worker, NULL);
+    tls_server_thread_fini(worker);
     pipe_pool_fini(&worker->pipes);
     block_pool_fini(&worker->blocks);
 }

@@ -27,11 +27,17 @@
     X(client_bytes_out, "bascule_client_bytes_sent_total", counter, "Bytes sent to clients.") \
     X(client_aborts, "bascule_client_aborts_total", counter, "Exchanges ended because the client was gone.") \
     X(client_timeouts, "bascule_client_timeouts_total", counter, "Waits for a client that took too long.") \
+    X(h2_connections, "bascule_h2_connections_total", counter, "Client connections that spoke HTTP/2.") \
+    X(h2_errors, "bascule_h2_errors_total", counter, "HTTP/2 connections of clients closed because they broke the protocol.") \
+    X(h2_floods, "bascule_h2_floods_total", counter, "HTTP/2 connections of clients closed because of too many resets or control frames.") \
+    X(h2_resets, "bascule_h2_resets_total", counter, "HTTP/2 streams reset by clients, or because of them.") \
     X(upstream_connects, "bascule_upstream_connects_total", counter, "Connections made to endpoints and destinations.") \
     X(upstream_reuses, "bascule_upstream_reuses_total", counter, "Requests sent on an idle upstream connection.") \
     X(upstream_open, "bascule_upstream_connections_open", gauge, "Upstream connections open now.") \
     X(upstream_idle, "bascule_upstream_connections_idle", gauge, "Upstream connections kept for reuse.") \
     X(upstream_connect_failures, "bascule_upstream_connect_failures_total", counter, "Connections to upstream that failed.") \
+    X(upstream_tls_handshakes, "bascule_upstream_tls_handshakes_total", counter, "TLS handshakes with endpoints and destinations that were finished.") \
+    X(upstream_tls_resumed, "bascule_upstream_tls_handshakes_resumed_total", counter, "Those that resumed an earlier session.") \
     X(upstream_failures, "bascule_upstream_failures_total", counter, "Exchanges that failed upstream after the request was sent.") \
     X(upstream_timeouts, "bascule_upstream_timeouts_total", counter, "Waits for upstream that took too long.") \
     X(upstream_retries, "bascule_upstream_retries_total", counter, "Requests sent again to another connection or endpoint.") \
@@ -39,6 +45,11 @@
     X(tunnels_open, "bascule_tunnels_open", gauge, "Tunnels open now.") \
     X(tunnel_bytes_up, "bascule_tunnel_bytes_to_upstream_total", counter, "Bytes carried from clients by tunnels that ended.") \
     X(tunnel_bytes_down, "bascule_tunnel_bytes_to_client_total", counter, "Bytes carried to clients by tunnels that ended.") \
+    X(tls_handshakes, "bascule_tls_handshakes_total", counter, "TLS handshakes with clients that were finished.") \
+    X(tls_handshakes_resumed, "bascule_tls_handshakes_resumed_total", counter, "Those that resumed an earlier session.") \
+    X(tls_handshake_failures, "bascule_tls_handshake_failures_total", counter, "TLS handshakes with clients that failed.") \
+    X(tls_handshakes_open, "bascule_tls_handshakes_open", gauge, "TLS handshakes with clients under way.") \
+    X(tls_handshakes_waiting, "bascule_tls_handshakes_waiting", gauge, "Clients that wait for others to finish their TLS handshakes.") \
     X(limits_hit, "bascule_limits_hit_total", counter, "Exchanges or connections refused because a configured limit was reached.")
 
 struct counters {

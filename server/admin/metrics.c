@@ -10,6 +10,7 @@
 #include "server/log/log_thread.h"
 #include "server/net/listener.h"
 #include "server/snapshot.h"
+#include "server/tls/certificates.h"
 #include "server/upstream/endpoint.h"
 
 #include <inttypes.h>
@@ -181,6 +182,24 @@ write_names(FILE *out, const struct status_facts *facts)
 }
 
 static void
+write_certificates(FILE *out)
+{
+    struct certificates_facts facts = certificates_facts();
+
+    single(out, "bascule_certificates", "gauge", "Certificates (sets of files) configured.",
+           facts.sets);
+    single(out, "bascule_certificates_loaded", "gauge", "Those in memory.", facts.loaded);
+    single(out, "bascule_certificates_bad", "gauge",
+           "Those whose files are no good now; the last good ones serve on.", facts.bad);
+    single(out, "bascule_certificates_expired", "gauge", "Those that have expired.", facts.expired);
+    single(out, "bascule_certificates_ocsp_responses", "gauge", "OCSP responses to be shown.",
+           facts.staples);
+    if (facts.nearest_s >= 0)
+        single(out, "bascule_certificates_nearest_expiry_seconds", "gauge",
+               "Time until the next certificate expires; 0: one has.", (uint64_t)facts.nearest_s);
+}
+
+static void
 write_process(FILE *out, const struct status_facts *facts)
 {
     struct log_counts logs = log_counts();
@@ -211,6 +230,7 @@ metrics_text(FILE *out, const struct status_facts *facts)
     write_process(out, facts);
     write_workers(out, facts);
     write_names(out, facts);
+    write_certificates(out);
     write_listeners(out, &facts->snapshot->conf.listeners);
     write_endpoints(out, &facts->snapshot->conf.groups, facts->now_ms);
 }

@@ -10,6 +10,7 @@
 #include "server/net/listener.h"
 #include "server/net/sockets.h"
 #include "server/snapshot.h"
+#include "server/tls/certificates.h"
 #include "server/upstream/endpoint.h"
 
 #include <inttypes.h>
@@ -177,6 +178,22 @@ write_groups(FILE *out, const struct status_facts *facts)
 }
 
 static void
+write_certificates(FILE *out)
+{
+    struct certificates_facts facts = certificates_facts();
+    char left[48];
+
+    if (facts.sets == 0)
+        return;
+    fprintf(out, "certificates %zu, %zu in use, %zu bad, %zu expired, %zu OCSP answers", facts.sets,
+            facts.loaded, facts.bad, facts.expired, facts.staples);
+    if (facts.nearest_s > 0)
+        fprintf(out, "; the next one expires in %s",
+                duration_text((uint64_t)facts.nearest_s * 1000, left));
+    fprintf(out, "\n");
+}
+
+static void
 write_totals(FILE *out, const struct status_facts *facts)
 {
     struct log_counts logs = log_counts();
@@ -197,6 +214,7 @@ write_totals(FILE *out, const struct status_facts *facts)
             sum.tunnels_opened);
     fprintf(out, "names        %" PRIu64 " looked up, %" PRIu64 " from cache, %" PRIu64
             " failed, %u known\n", dns.lookups, dns.hits, dns.failures, dns.entries);
+    write_certificates(out);
     fprintf(out, "logs         %" PRIu64 " lines, %" PRIu64 " dropped\n", logs.lines, logs.dropped);
 }
 
@@ -293,10 +311,15 @@ json_group(FILE *out, const struct group_conf *group, uint64_t now_ms)
 static void
 json_totals(FILE *out, const struct status_facts *facts)
 {
+    struct certificates_facts certificates = certificates_facts();
     struct log_counts logs = log_counts();
     struct resolver_counts dns;
 
     status_sum_dns(facts, &dns);
+    fprintf(out, ",\"certificates\":{\"sets\":%zu,\"loaded\":%zu,\"bad\":%zu,\"expired\":%zu"
+            ",\"staples\":%zu,\"nearest_expiry_s\":%" PRId64 "}",
+            certificates.sets, certificates.loaded, certificates.bad, certificates.expired,
+            certificates.staples, certificates.nearest_s);
     fprintf(out, ",\"max_connections\":%" PRIu64 ",\"logs\":{\"lines\":%" PRIu64
             ",\"dropped\":%" PRIu64 "}", facts->max_connections, logs.lines, logs.dropped);
     fprintf(out, ",\"names\":{\"looked_up\":%" PRIu64 ",\"from_cache\":%" PRIu64

@@ -141,6 +141,21 @@ give_block(struct block_pool *pool, struct arena_block *block)
         free_slab(pool, slab);
 }
 
+void *
+block_take(struct block_pool *pool)
+{
+    return take_block(pool);
+}
+
+void
+block_give(struct block_pool *pool, void *memory)
+{
+    struct arena_block *block = memory;
+
+    block->is_pooled = 1; /* it was overwritten */
+    give_block(pool, block);
+}
+
 /* ---- arenas */
 
 void

@@ -33,6 +33,11 @@ void block_pool_init(struct block_pool *pool, unsigned max_free);
 /* Every block must be back. */
 void block_pool_fini(struct block_pool *pool);
 
+/* One block for other uses than an arena, not zeroed; NULL when memory is short.
+ * Give it back to the same pool. */
+void *block_take(struct block_pool *pool);
+void block_give(struct block_pool *pool, void *block);
+
 struct arena_block {
     struct arena_block *next;
     size_t is_pooled; /* BLOCK_BYTES, from the pool; otherwise from the heap */

@@ -466,12 +466,15 @@ read_shorthand(struct config_reader *reader, const struct option *row,
                const struct config_node *node, void *target)
 {
     struct shape *shape = take_shape(reader, row->options, NULL, row->member_bytes);
+    struct option member;
 
     if (shape == NULL)
         return;
     memcpy(target, shape->image, shape->bytes);
     store_place(reader, shape, node, target);
-    read_value(reader, shape->rows[shape_find(shape, row->shorthand)], node, target);
+    member = *shape->rows[shape_find(shape, row->shorthand)];
+    member.name = row->name; /* as it was written */
+    read_value(reader, &member, node, target);
 }
 
 static void

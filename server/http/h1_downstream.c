@@ -21,8 +21,11 @@
 #include "server/http/exchange.h"
 #include "server/http/h1_write.h"
 #include "server/http/h1_writer.h"
+#include "server/http/h2_downstream.h"
+#include "server/http/uri.h"
 #include "server/net/listener.h"
 #include "server/snapshot.h"
+#include "server/tls/tls_session.h"
 
 #include <stdlib.h>
 #include <unistd.h>
@@ -358,6 +361,7 @@ detach(struct exchange *ex, struct accepted *accepted)
     d->counted_by = NULL;
     h1_writer_end(&d->writer);
     h1_reader_end(&d->reader);
+    accepted->tls = tls_detach(&d->conn);
     accepted->fd = conn_detach(&d->conn);
     forget(d);
     return 0;
@@ -485,6 +489,20 @@ request_framing(const struct request *request)
     return request->is_chunked ? H1_CHUNKED : H1_LENGTH;
 }
 
+/* Where the target of a request over TLS names no scheme, it is https. */
+static void
+set_scheme(struct request *request)
+{
+    struct slice host;
+    int port;
+
+    if (request->form == TARGET_ABSOLUTE || request->form == TARGET_AUTHORITY)
+        return;
+    request->scheme = SLICE("https");
+    if (uri_parse_authority(request->authority, &host, &port) < 0 || port < 0)
+        request->port = 443;
+}
+
 static void
 begin_exchange(struct h1_downstream *d, struct slice head)
 {
@@ -510,7 +528,30 @@ begin_exchange(struct h1_downstream *d, struct slice head)
         d->reader.awaits_continue = ex->request.expects_continue;
         ex->request.body = &d->reader.source;
     }
+    if (d->client.is_tls)
+        set_scheme(&ex->request);
     listener->mode->on_request(ex);
+}
+
+/* A client that knows that we speak HTTP/2 begins with its preface, which looks
+ * like a head (RFC 9113 section 3.4). Over TLS it would have said so by ALPN. */
+static bool
+is_preface(const struct h1_downstream *d, struct slice head)
+{
+    return unlikely(slice_equal(head, H2_PREFACE_HEAD)) && d->requests == 0 &&
+           !d->client.is_tls;
+}
+
+static void
+hand_over(struct h1_downstream *d)
+{
+    struct accepted accepted = { .peer = d->client.peer, .local = d->client.local,
+                                 .head = h1_reader_bytes(&d->reader) };
+
+    accepted.fd = conn_detach(&d->conn);
+    d->counted_by = NULL;
+    h2_downstream_open(d->worker, d->listener, &accepted);
+    forget(d);
 }
 
 static void
@@ -549,7 +590,10 @@ read_head(struct h1_downstream *d)
             switch (h1_scan_head(&d->scan, h1_reader_bytes(&d->reader), &d->listener->limits.h1,
                                  true, &head, &refusal)) {
             case H1_DONE:
-                begin_exchange(d, head);
+                if (is_preface(d, head))
+                    hand_over(d);
+                else
+                    begin_exchange(d, head);
                 return;
             case H1_REFUSED:
                 refuse_head(d, &refusal);
@@ -749,16 +793,19 @@ h1_downstream_open(struct worker *worker, struct listener_conf *listener,
     struct h1_downstream *d = calloc(1, sizeof(*d));
 
     if (d == NULL) {
+        tls_session_free(accepted->tls);
         close(accepted->fd);
         listener_leave(worker, listener->listener);
         return;
     }
     conn_open_unwatched(&d->conn, worker->loop, accepted->fd, on_ready, on_timeout);
+    tls_attach(&d->conn, accepted->tls);
     timer_init(&d->watch_timer, on_watch_due);
     h1_reader_init(&d->reader, &d->conn, worker);
     h1_writer_init(&d->writer, &d->conn, worker);
     task_init(&d->task, on_task);
-    d->client = (struct client){ .peer = accepted->peer, .local = accepted->local };
+    d->client = (struct client){ .peer = accepted->peer, .local = accepted->local,
+                                 .is_tls = accepted->tls != NULL, .tls = accepted->tls };
     d->down = (struct downstream){ &h1_ops, &d->client, &d->writer.sink };
     d->worker = worker;
     d->head_read_bytes = H1_HEAD_READ_BYTES;

@@ -42,6 +42,7 @@ struct h1_upstream {
     size_t key_bytes;
     struct upstream_timeouts timeouts;
     struct rate_guard response_guard, request_guard;
+    uint64_t trust;    /* as in struct upstream_conf */
     uint64_t until_ms; /* from then on another address may be the right one */
     struct h1_scan scan;
     uint16_t head_read_bytes;
@@ -122,7 +123,13 @@ static void
 fail_broken(struct h1_upstream *u)
 {
     int error = u->pooled.conn.error;
+    struct tls_failure why;
 
+    if (tls_client_explain(&u->pooled.conn, &why)) {
+        fail(u, END_UPSTREAM_FAILED, 502, why.proxy_error,
+             arena_strdup(&u->ex->arena, why.detail));
+        return;
+    }
     fail(u, END_UPSTREAM_FAILED, 502, "connection_terminated",
          error != 0 ? strerrordesc_np(error) : "closed before a response");
 }
@@ -433,8 +440,6 @@ detach(struct upstream *up, struct exchange *ex, struct accepted *accepted)
 {
     struct h1_upstream *u = of_upstream(up);
 
-    if (!u->pooled.conn.transport->is_plain)
-        return -1; /* a tunnel is given descriptors, not sessions */
     accepted->peer = up->ip;
     accepted->head = arena_copy(&ex->arena, h1_reader_bytes(&u->reader));
     if (accepted->head.bytes < u->reader.bytes)
@@ -442,6 +447,7 @@ detach(struct upstream *up, struct exchange *ex, struct accepted *accepted)
     u->ex = NULL;
     h1_reader_end(&u->reader);
     h1_writer_end(&u->writer);
+    accepted->tls = tls_detach(&u->pooled.conn);
     accepted->fd = conn_detach(&u->pooled.conn);
     forget(u);
     return 0;
@@ -457,7 +463,7 @@ static const struct upstream_ops h1_ops = {
 /* ---- the beginning */
 
 static void
-take_conf(struct h1_upstream *u, const struct h1_upstream_conf *conf)
+take_conf(struct h1_upstream *u, const struct upstream_conf *conf)
 {
     u->group = conf->group;
     u->timeouts = conf->timeouts;
@@ -466,7 +472,7 @@ take_conf(struct h1_upstream *u, const struct h1_upstream_conf *conf)
 }
 
 struct upstream *
-h1_upstream_new(struct worker *worker, int fd, const struct h1_upstream_conf *conf)
+h1_upstream_new(struct worker *worker, int fd, const struct upstream_conf *conf)
 {
     struct h1_upstream *u = calloc(1, sizeof(*u));
 
@@ -482,6 +488,7 @@ h1_upstream_new(struct worker *worker, int fd, const struct h1_upstream_conf *co
     u->worker = worker;
     u->head_read_bytes = H1_HEAD_READ_BYTES;
     u->until_ms = conf->until_ms;
+    u->trust = conf->trust;
     h1_reader_init(&u->reader, &u->pooled.conn, worker);
     h1_writer_init(&u->writer, &u->pooled.conn, worker);
     take_conf(u, conf);
@@ -501,7 +508,7 @@ h1_upstream_new(struct worker *worker, int fd, const struct h1_upstream_conf *co
 }
 
 struct upstream *
-h1_upstream_reuse(struct pool *pool, const struct h1_upstream_conf *conf)
+h1_upstream_reuse(struct pool *pool, const struct upstream_conf *conf)
 {
     struct pooled *pooled;
     struct h1_upstream *u;
@@ -511,7 +518,7 @@ h1_upstream_reuse(struct pool *pool, const struct h1_upstream_conf *conf)
         if (pooled == NULL)
             return NULL;
         u = container_of(pooled, struct h1_upstream, pooled);
-        if (likely(!is_outdated(u)))
+        if (likely(!is_outdated(u) && u->trust == conf->trust))
             break;
         close_now(u);
     }

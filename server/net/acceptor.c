@@ -1,14 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* acceptor.c - accepts, limits, spreads, and reads PROXY headers.
+/* acceptor.c - accepts, limits and spreads.
  *
- *     ACCEPTED --> limits --> ours or a neighbour's? --> PROXY header --> mode
+ *     ACCEPTED --> limits --> ours or a neighbour's? --> arrival --> mode
  *
  * SO_REUSEPORT spreads connections by a hash, which is fair to new connections
  * but not to long-lived ones. So a thread that has far more than the average
  * hands new ones to whoever has least.
- *
- * A PROXY header is peeked at until it is whole and then read away exactly, so
- * no byte of what follows ever has to be kept here.
  */
 #include "config.h"
 
@@ -18,7 +15,6 @@
 #include "server/base/log.h"
 #include "server/log/log_thread.h"
 #include "server/net/listener.h"
-#include "server/net/proxy_protocol.h"
 #include "server/net/sockets.h"
 #include "server/schema.h"
 #include "server/worker.h"
@@ -42,7 +38,6 @@ struct acceptor {
     struct listener_conf *conf;
     uint64_t serial;      /* of sockets: how neighbours name this acceptor */
     struct list watches;  /* of struct socket_watch */
-    struct list waiting;  /* of struct arrival: for their PROXY header */
     struct timer pause;
     struct ip local;      /* family 0: differs between connections */
     bool has_fixed_local;
@@ -60,15 +55,6 @@ struct socket_watch {
     bool is_wanted;
 };
 
-/* A connection whose PROXY header is not whole yet. */
-struct arrival {
-    struct conn conn;
-    struct list link;
-    struct acceptor *acceptor;
-    struct listener *listener;
-    struct ip peer;
-};
-
 /* A connection on its way to another thread. */
 struct handover {
     struct mail mail;
@@ -78,39 +64,12 @@ struct handover {
     int fd;
 };
 
-/* ---- to the mode */
+/* ---- onwards */
 
 static void
 refuse(struct acceptor *acceptor, int fd)
 {
     listener_refuse(acceptor->all->worker, acceptor->conf->listener, fd);
-}
-
-static bool
-is_http(const struct listener_conf *conf)
-{
-    return conf->mode->on_request != NULL;
-}
-
-static void
-deliver(struct acceptor *acceptor, int fd, const struct ip *peer, const struct ip *local)
-{
-    static struct log_limit denied = LOG_LIMIT(5);
-    struct worker *worker = acceptor->all->worker;
-    struct listener_conf *conf = acceptor->conf;
-    struct accepted accepted = { .fd = fd, .peer = *peer, .local = *local };
-    char text[IP_TEXT_BYTES];
-
-    /* HTTP modes say 403; where there is no protocol, closing is all one can say. */
-    if (!is_http(conf) && !listener_allows(conf, peer)) {
-        ip_text(peer, text);
-        log_limited(&denied, LEVEL_INFO,
-                    "listener \"%s\": client %s is not in allow_client: closed", conf->name, text);
-        refuse(acceptor, fd);
-        return;
-    }
-    listener_enter(worker, conf->listener);
-    conf->mode->on_connection(worker, conf, &accepted);
 }
 
 static void
@@ -126,127 +85,14 @@ ask_local(const struct acceptor *acceptor, int fd, struct ip *local)
         *local = (struct ip){ .family = 0 };
 }
 
-/* ---- PROXY header */
-
 static void
-free_arrival(void *object)
+begin(struct acceptor *acceptor, int fd, const struct ip *peer)
 {
-    free(object);
-}
+    struct accepted accepted = { .fd = fd, .peer = *peer };
 
-/* Ends the waiting; the descriptor stays open and is returned. */
-static int
-detach_arrival(struct arrival *arrival)
-{
-    int fd = conn_detach(&arrival->conn);
-
-    list_remove(&arrival->link);
-    listener_leave(arrival->acceptor->all->worker, arrival->listener);
-    conn_free_later(&arrival->conn, free_arrival, arrival);
-    return fd;
-}
-
-static void
-refuse_arrival(struct arrival *arrival, const char *why)
-{
-    static struct log_limit refused = LOG_LIMIT(5);
-    struct acceptor *acceptor = arrival->acceptor;
-    char text[IP_TEXT_BYTES];
-
-    ip_text(&arrival->peer, text);
-    log_limited(&refused, LEVEL_INFO, "listener \"%s\": client %s: %s: closed",
-                acceptor->conf->name, text, why);
-    refuse(acceptor, detach_arrival(arrival));
-}
-
-static void
-on_proxy_header(struct arrival *arrival, struct ip *source, struct ip *destination, size_t bytes)
-{
-    struct acceptor *acceptor = arrival->acceptor;
-    int fd = arrival->conn.watch.fd;
-
-    /* It was seen in one piece, so it is there in one piece. */
-    if (recv(fd, acceptor->all->worker->out, bytes, MSG_DONTWAIT) != (ssize_t)bytes) {
-        refuse_arrival(arrival, "its PROXY header cannot be read");
-        return;
-    }
-    if (source->family == 0)
-        *source = arrival->peer;
-    if (destination->family == 0)
-        ask_local(acceptor, fd, destination);
-    detach_arrival(arrival);
-    deliver(acceptor, fd, source, destination);
-}
-
-static void
-on_arrival_ready(struct conn *conn)
-{
-    struct arrival *arrival = container_of(conn, struct arrival, conn);
-    struct ip source = { .family = 0 }, destination = { .family = 0 };
-    char *in = arrival->acceptor->all->worker->out; /* nobody's between two calls */
-    size_t bytes = 0;
-    ssize_t got = recv(conn->watch.fd, in, PROXY_PROTOCOL_READ_MAX, MSG_PEEK | MSG_DONTWAIT);
-
-    if (got < 0 && (errno == EAGAIN || errno == EINTR))
-        return;
-    if (got <= 0) {
-        refuse_arrival(arrival, got == 0 ? "it ended before its PROXY header" : "it was reset");
-        return;
-    }
-    switch (proxy_protocol_parse(slice_make(in, (size_t)got), &source, &destination, &bytes)) {
-    case PROXY_PROTOCOL_MORE:
-        if ((size_t)got == PROXY_PROTOCOL_READ_MAX || conn->saw_hangup)
-            refuse_arrival(arrival, "its PROXY header has no end");
-        return;
-    case PROXY_PROTOCOL_BAD:
-        refuse_arrival(arrival, "it does not begin with a PROXY header");
-        return;
-    case PROXY_PROTOCOL_OK:
-        on_proxy_header(arrival, &source, &destination, bytes);
-        return;
-    }
-}
-
-static void
-on_arrival_timeout(struct timer *timer)
-{
-    struct arrival *arrival = container_of(timer, struct arrival, conn.timer);
-
-    counter_up(arrival->acceptor->all->worker->counters, client_timeouts);
-    refuse_arrival(arrival, "its PROXY header did not come in time");
-}
-
-static void
-wait_for_header(struct acceptor *acceptor, int fd, const struct ip *peer)
-{
-    struct worker *worker = acceptor->all->worker;
-    struct arrival *arrival;
-
-    if (!listener_believes(acceptor->conf, peer)) {
-        refuse(acceptor, fd);
-        return;
-    }
-    arrival = calloc(1, sizeof(*arrival));
-    if (arrival == NULL ||
-        conn_open(&arrival->conn, worker->loop, fd, on_arrival_ready, on_arrival_timeout) < 0) {
-        free(arrival);
-        refuse(acceptor, fd);
-        return;
-    }
-    arrival->acceptor = acceptor;
-    arrival->listener = acceptor->conf->listener;
-    arrival->peer = *peer;
-    list_push_back(&acceptor->waiting, &arrival->link);
-    listener_enter(worker, arrival->listener);
-    timer_arm(worker->loop, &arrival->conn.timer, acceptor->conf->timeouts.head_ms);
-    on_arrival_ready(&arrival->conn); /* it has often come along */
-}
-
-static void
-drop_waiting(struct acceptor *acceptor)
-{
-    list_each(link, &acceptor->waiting)
-        close(detach_arrival(container_of(link, struct arrival, link)));
+    ask_local(acceptor, fd, &accepted.local);
+    counter_up(acceptor->all->worker->counters, connections_accepted);
+    arrival_start(&acceptor->all->arrivals, acceptor->conf, &accepted);
 }
 
 /* ---- limits and spreading */
@@ -320,20 +166,6 @@ find(const struct acceptors *all, uint64_t serial)
             return acceptor;
     }
     return NULL;
-}
-
-static void
-begin(struct acceptor *acceptor, int fd, const struct ip *peer)
-{
-    struct ip local;
-
-    counter_up(acceptor->all->worker->counters, connections_accepted);
-    if (acceptor->conf->proxy_protocol) {
-        wait_for_header(acceptor, fd, peer);
-        return;
-    }
-    ask_local(acceptor, fd, &local);
-    deliver(acceptor, fd, peer, &local);
 }
 
 /* On the receiving thread. Its acceptor may be gone by now, with its listener. */
@@ -566,7 +398,6 @@ acceptor_of(struct acceptors *all, struct sockets *sockets)
     acceptor->sockets = sockets;
     acceptor->serial = sockets->serial;
     list_init(&acceptor->watches);
-    list_init(&acceptor->waiting);
     timer_init(&acceptor->pause, on_pause_over);
     ip_from_sockaddr(&acceptor->local, &sockets->address.to.any);
     acceptor->has_fixed_local = is_fixed(&sockets->address);
@@ -580,7 +411,6 @@ free_acceptor(struct acceptor *acceptor)
     timer_disarm(&acceptor->pause);
     list_each(link, &acceptor->watches)
         drop_socket(container_of(link, struct socket_watch, link));
-    drop_waiting(acceptor);
     list_remove(&acceptor->link);
     free(acceptor);
 }
@@ -602,6 +432,7 @@ acceptors_init(struct acceptors *acceptors, struct worker *worker)
 {
     *acceptors = (struct acceptors){ .worker = worker };
     list_init(&acceptors->all);
+    arrivals_init(&acceptors->arrivals, worker);
 }
 
 void
@@ -622,6 +453,7 @@ acceptors_follow(struct acceptors *acceptors, const struct listen_plan *plan)
         accept_last(acceptor);
         free_acceptor(acceptor);
     }
+    arrivals_follow(&acceptors->arrivals, plan);
     acceptors->plan = plan;
     for (size_t i = 0; i < plan->count; i++) {
         struct acceptor *acceptor = acceptor_of(acceptors, plan->items[i].sockets);
@@ -634,13 +466,13 @@ acceptors_follow(struct acceptors *acceptors, const struct listen_plan *plan)
 void
 acceptors_kill(struct acceptors *acceptors)
 {
-    list_each(link, &acceptors->all)
-        drop_waiting(container_of(link, struct acceptor, link));
+    arrivals_kill(&acceptors->arrivals);
 }
 
 void
 acceptors_fini(struct acceptors *acceptors)
 {
+    arrivals_kill(&acceptors->arrivals);
     list_each(link, &acceptors->all)
         free_acceptor(container_of(link, struct acceptor, link));
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* acceptor.h - accepting client connections and handing them to their mode.
  *
- *     sockets (one address, the process's) --watched by--> acceptor (a thread's) --> mode
+ *     sockets (an address's, of the process) --> acceptor (a thread's) --> arrival --> mode
  *
  * Each worker thread has one acceptor for every address. It watches its share of
  * the address's sockets, and it also takes connections that another thread
@@ -10,6 +10,7 @@
 #ifndef BASCULE_ACCEPTOR_H
 #define BASCULE_ACCEPTOR_H
 
+#include "server/net/arrival.h"
 #include "server/net/loop.h"
 
 struct counters;
@@ -47,6 +48,7 @@ struct acceptors {
     struct worker *worker;
     const struct listen_plan *plan; /* NULL: none yet */
     struct list all;                /* of struct acceptor */
+    struct arrivals arrivals;       /* accepted, and not with their mode yet */
 };
 
 void acceptors_init(struct acceptors *acceptors, struct worker *worker);
@@ -56,7 +58,7 @@ void acceptors_init(struct acceptors *acceptors, struct worker *worker);
  * the old one. The old plan may go when all its threads follow the new one. */
 void acceptors_follow(struct acceptors *acceptors, const struct listen_plan *plan);
 
-/* Connections that wait for their PROXY header are closed now. */
+/* Connections that are not with their mode yet are closed now. */
 void acceptors_kill(struct acceptors *acceptors);
 
 /* Lets go of everything. Sockets stay open: they are the process's. */

@@ -197,6 +197,7 @@ conn_abort(struct conn *conn)
     if (!conn_is_open(conn))
         return;
     setsockopt(conn->watch.fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
+    conn->is_shut = true; /* TLS would say in earnest that this is the end */
     conn_close(conn);
 }
 

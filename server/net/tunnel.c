@@ -11,6 +11,10 @@
  * is empty at the end of a run, so a quiet tunnel holds neither buffers nor
  * pipes.
  *
+ * TLS is always copied, as many records at a time as the buffer has room for.
+ * Bytes that a session holds, of which no event tells, are asked for when the
+ * tunnel begins; later on a way reads until its session has none left.
+ *
  * However many events come, a tunnel runs once a turn and moves TURN_BYTES
  * each way; what is left waits on the ready list behind everyone else.
  */
@@ -18,6 +22,8 @@
 
 #include "server/net/tunnel.h"
 
+#include "modes/mode.h"
+#include "server/tls/tls_session.h"
 #include "server/worker.h"
 
 #include <errno.h>
@@ -118,7 +124,8 @@ send_rest(struct tunnel_way *way)
     return PUSH_ON;
 }
 
-/* from has ended and all of it was sent: to hears the same. */
+/* from has ended and all of it was sent: to hears the same, once there is room
+ * for it where that takes bytes. Until then from is asked, and says so, again. */
 static enum push
 pass_end(struct tunnel_way *way)
 {
@@ -126,7 +133,7 @@ pass_end(struct tunnel_way *way)
         way->to->error = errno;
         return PUSH_FAILED;
     }
-    way->is_done = true;
+    way->is_done = tls_flush(way->to);
     return PUSH_WAIT;
 }
 
@@ -139,12 +146,30 @@ judge_bulk(struct tunnel_way *way, size_t got)
         way->is_bulky = true;
 }
 
+/* Returns how many bytes were taken, or CONN_FAILED. */
+static ssize_t
+write_some(struct conn *to, const char *data, size_t bytes)
+{
+    struct iovec piece = { .iov_base = (char *)data, .iov_len = bytes };
+    ssize_t sent;
+
+    while (piece.iov_len > 0 && to->may_write) {
+        sent = conn_send(to, &piece, 1, false);
+        if (sent == CONN_FAILED)
+            return CONN_FAILED;
+        if (sent == CONN_WAIT)
+            break;
+        piece.iov_base = (char *)piece.iov_base + sent;
+        piece.iov_len -= (size_t)sent;
+    }
+    return (ssize_t)(bytes - piece.iov_len);
+}
+
 /* By way of the stack: worker->in may hold unread bytes of a request. */
 static enum push
 copy_some(struct tunnel_way *way)
 {
     char scratch[COPY_BYTES];
-    struct iovec piece = { .iov_base = scratch };
     ssize_t got = conn_recv(way->from, scratch, sizeof(scratch));
     ssize_t sent;
 
@@ -153,12 +178,9 @@ copy_some(struct tunnel_way *way)
     if (got == 0)
         return pass_end(way);
     judge_bulk(way, (size_t)got);
-    piece.iov_len = (size_t)got;
-    sent = conn_send(way->to, &piece, 1, false);
-    if (sent == CONN_FAILED)
+    sent = write_some(way->to, scratch, (size_t)got);
+    if (sent < 0)
         return PUSH_FAILED;
-    if (sent == CONN_WAIT)
-        sent = 0;
     way->bytes += (uint64_t)sent;
     return hold(way, scratch + sent, (size_t)(got - sent));
 }
@@ -331,62 +353,84 @@ on_life_over(struct timer *timer)
     tunnel_close(container_of(timer, struct tunnel, upstream.timer), TUNNEL_LIFE);
 }
 
-/* Takes over both descriptors, or none. Neither side is read before the loop
- * reports it, which it does at once where there is something: that saves a
- * call that would say EAGAIN. */
+/* Neither side is read before the loop reports it, which it does at once where
+ * there is something: that saves a call that would say EAGAIN. Of what a session
+ * holds already, nobody reports. */
+static void
+take_session(struct conn *conn, struct tls_session *session)
+{
+    tls_attach(conn, session);
+    conn->may_read = session != NULL && tls_has_pending(session);
+}
+
+/* Takes over both descriptors, or none. */
 static int
-open_both(struct tunnel *tunnel, int client_fd, int upstream_fd)
+open_both(struct tunnel *tunnel, const struct accepted *client, const struct accepted *upstream)
 {
     struct loop *loop = tunnel->worker->loop;
 
-    if (conn_open(&tunnel->client, loop, client_fd, on_client_ready, on_idle) < 0)
+    if (conn_open(&tunnel->client, loop, client->fd, on_client_ready, on_idle) < 0)
         return -1;
-    if (conn_open(&tunnel->upstream, loop, upstream_fd, on_upstream_ready, on_life_over) < 0) {
+    if (conn_open(&tunnel->upstream, loop, upstream->fd, on_upstream_ready, on_life_over) < 0) {
         conn_detach(&tunnel->client);
         return -1;
     }
-    tunnel->client.may_read = tunnel->upstream.may_read = false;
+    take_session(&tunnel->client, client->tls);
+    take_session(&tunnel->upstream, upstream->tls);
     return 0;
 }
 
-struct tunnel *
-tunnel_start(struct worker *worker, int client_fd, struct slice from_client, int upstream_fd,
-             struct slice from_upstream, const struct tunnel_conf *conf, tunnel_done_fn *on_done,
-             void *arg)
+static void
+refuse(const struct accepted *side)
+{
+    tls_session_free(side->tls);
+    close(side->fd);
+}
+
+static struct tunnel *
+tunnel_new(struct worker *worker, const struct accepted *client, const struct accepted *upstream)
 {
     struct tunnel *tunnel = calloc(1, sizeof(*tunnel));
 
     if (tunnel == NULL)
-        goto fail;
+        return NULL;
     tunnel->worker = worker;
-    tunnel->conf = *conf;
-    tunnel->on_done = on_done;
-    tunnel->arg = arg;
     tunnel->up.from = tunnel->down.to = &tunnel->client;
     tunnel->up.to = tunnel->down.from = &tunnel->upstream;
     task_init(&tunnel->task, run);
-    if (hold(&tunnel->up, from_client.data, from_client.bytes) != PUSH_ON ||
-        hold(&tunnel->down, from_upstream.data, from_upstream.bytes) != PUSH_ON ||
-        open_both(tunnel, client_fd, upstream_fd) < 0)
-        goto fail;
+    if (hold(&tunnel->up, client->head.data, client->head.bytes) == PUSH_ON &&
+        hold(&tunnel->down, upstream->head.data, upstream->head.bytes) == PUSH_ON &&
+        open_both(tunnel, client, upstream) == 0)
+        return tunnel;
+    drop_held(&tunnel->up);
+    drop_held(&tunnel->down);
+    free(tunnel);
+    return NULL;
+}
+
+struct tunnel *
+tunnel_start(struct worker *worker, const struct accepted *client, const struct accepted *upstream,
+             const struct tunnel_conf *conf, tunnel_done_fn *on_done, void *arg)
+{
+    struct tunnel *tunnel = tunnel_new(worker, client, upstream);
+
+    if (tunnel == NULL) {
+        refuse(client);
+        refuse(upstream);
+        return NULL;
+    }
+    tunnel->conf = *conf;
+    tunnel->on_done = on_done;
+    tunnel->arg = arg;
     list_push_back(&worker->tunnels, &tunnel->link);
     counter_up(worker->counters, tunnels_opened);
     counter_up(worker->counters, tunnels_open);
     arm_idle(tunnel);
     timer_arm(worker->loop, &tunnel->upstream.timer, conf->life_ms);
-    if (has_rest(&tunnel->up) || has_rest(&tunnel->down))
+    if (has_rest(&tunnel->up) || has_rest(&tunnel->down) || tunnel->client.may_read ||
+        tunnel->upstream.may_read)
         loop_ready(worker->loop, &tunnel->task);
     return tunnel;
-
-fail:
-    if (tunnel != NULL) {
-        drop_held(&tunnel->up);
-        drop_held(&tunnel->down);
-        free(tunnel);
-    }
-    close(client_fd);
-    close(upstream_fd);
-    return NULL;
 }
 
 static void

@@ -2,8 +2,10 @@
 /* tunnel.h - carries bytes both ways between two connections until both ends
  * are done: CONNECT, Upgrade, TCP forwards.
  *
- * A tunnel belongs to one worker. The end of a stream is passed on once all
- * its bytes are (half-close); a reset is passed on at once.
+ * A tunnel belongs to one worker. Either side may speak TLS. The end of a stream
+ * is passed on once all its bytes are (half-close: FIN, or close_notify); a reset
+ * is passed on at once, and a stream of TLS that ends without close_notify is no
+ * better (RFC 8446 section 6.1).
  */
 #ifndef BASCULE_TUNNEL_H
 #define BASCULE_TUNNEL_H
@@ -15,6 +17,7 @@
 #include "server/base/slice.h"
 #include "server/net/conn.h"
 
+struct accepted;
 struct tunnel;
 struct worker;
 
@@ -65,15 +68,14 @@ struct tunnel {
     void *arg; /* the owner's */
 };
 
-/* Joins two connected, non-blocking stream sockets. Takes both descriptors;
- * copies what was read ahead from either side, which goes first. on_done is
+/* Joins two connected, non-blocking stream sockets. Of both takes descriptor and
+ * TLS session, and copies head, which was read ahead and goes first. on_done is
  * called once, never from here: the byte counts can be read there, and after
  * it the tunnel closes both sides and frees itself at the end of the turn.
  * NULL when memory or descriptors are short: then both are closed. */
-struct tunnel *tunnel_start(struct worker *worker, int client_fd, struct slice from_client,
-                            int upstream_fd, struct slice from_upstream,
-                            const struct tunnel_conf *conf, tunnel_done_fn *on_done,
-                            void *arg) MUST_USE;
+struct tunnel *tunnel_start(struct worker *worker, const struct accepted *client,
+                            const struct accepted *upstream, const struct tunnel_conf *conf,
+                            tunnel_done_fn *on_done, void *arg) MUST_USE;
 
 /* Ends the tunnel now and calls on_done. Both sides are reset unless end is
  * TUNNEL_DONE, so that neither takes what it has for the whole. Harmless when

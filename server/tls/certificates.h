@@ -30,6 +30,7 @@ struct certificate {
     struct slice leaf;
     struct slice *chain;         /* those that vouch for it, without the root */
     size_t chain_count;
+    struct slice issuer;         /* of leaf, also when it is the root; empty: not in the file */
     struct slice key;            /* PKCS #8 */
     int64_t not_before_s, not_after_s; /* since 1970 */
     bool must_staple;            /* RFC 7633 */
@@ -39,9 +40,10 @@ struct certificate {
 /* What a set's files held when they were last good. Counted by reference. */
 struct bundle {
     uint64_t id; /* no other bundle of this process has or ever had it */
+    size_t bytes; /* that it takes, without what it shares with others */
     _Atomic unsigned references;
-    unsigned count;
-    struct certificate certificates[BUNDLE_CERTIFICATES_MAX];
+    unsigned count; /* BUNDLE_CERTIFICATES_MAX at most, of different kinds */
+    struct certificate certificates[];
 };
 
 /* Finds or makes the set of these certificates. Reads nothing. NULL with err.
@@ -65,9 +67,18 @@ struct certificate_waiter {
 /* The set's bundle, with a reference for the caller, when it is there. NULL: it
  * is being loaded and waiter->on_bundle will be called, exactly once; *is_bad:
  * it could not be loaded a moment ago, and nobody will be called. From any worker
- * thread; waiter (loop and on_bundle set) is borrowed until its call. */
+ * thread; waiter (loop and on_bundle set) is borrowed until its call, and the set
+ * with it. */
 struct bundle *certificate_set_get(struct certificate_set *set,
                                    struct certificate_waiter *waiter, bool *is_bad);
+
+/* Stops waiting, on the loop's thread. True: waiter is the caller's again. False:
+ * its call is in the loop's mail already and comes in this turn or the next. */
+bool certificate_set_cancel(struct certificate_set *set, struct certificate_waiter *waiter);
+
+/* Loads what is not there yet, now: for those who cannot start without it. 0, or -1
+ * with err naming the file. Not for worker threads. */
+int certificate_set_require(struct certificate_set *set, struct err *err);
 
 /* The id of the bundle that is current, 0 for none: whether what a thread made
  * of an older one is stale. Cheap. */
@@ -88,17 +99,30 @@ void staple_unref(struct staple *staple);
 
 /* ---- the helper thread */
 
-/* Starts it: loads what is asked for, looks for changed files, scans all sets of
- * the registry for expiry dates (a warning in the log, metrics), asks OCSP
- * responders. Worker process only. */
-int certificates_start(struct err *err);
+/* Starts it: loads what is asked for, looks for changed files, scans all sets for
+ * expiry dates (a warning in the log, metrics), asks OCSP responders, whose names
+ * are resolved as resolver says (copied). Worker process only; before the first
+ * set is asked for. */
+int certificates_start(const struct resolver_conf *resolver, struct err *err);
+
+/* Who still waits is told that there is nothing. Sets may live on. */
 void certificates_stop(void);
 
-/* ---- for `bascule check` and start-up */
+/* How they are, for status and metrics. */
+struct certificates_facts {
+    size_t sets, loaded, loaded_bytes;
+    size_t bad;          /* files that are no good now; the last good ones serve on, if any */
+    size_t expired;
+    size_t staples;      /* OCSP responses that are there */
+    size_t unknown;      /* not looked at yet */
+    int64_t nearest_s;   /* until the next one ends, 0 when one has; -1: none known */
+};
+struct certificates_facts certificates_facts(void);
+
+/* ---- for `bascule check` */
 
 /* Reads the files of one certificate now and says what is wrong: unreadable, not
- * PEM, key of another certificate, weak key, expired ... NULL with err naming
- * the file. */
+ * PEM, key of another certificate, weak key ... NULL with err naming the file. */
 struct bundle *bundle_load(const struct config_list *certificates, struct err *err);
 
 #endif

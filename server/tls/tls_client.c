@@ -9,97 +9,31 @@
 
 #include "server/net/address.h"
 #include "server/tls/tls_openssl.h"
+#include "server/tls/tls_resumption.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
 #define HOST_BYTES_MAX 255
-
-struct tls_context {
-    SSL_CTX *openssl;
-    uint64_t id;
-};
-
-/* ---- context */
-
-static void
-free_context(void *context)
-{
-    SSL_CTX_free(context);
-}
-
-static int
-trust(SSL_CTX *context, const char *ca_file, struct err *err)
-{
-    if (ca_file == NULL)
-        return SSL_CTX_set_default_verify_paths(context) == 1
-                   ? 0
-                   : err_set(err, "the system's CA certificates cannot be loaded");
-    if (SSL_CTX_load_verify_locations(context, ca_file, NULL) == 1)
-        return 0;
-    return err_set(err, "%s: cannot load CA certificates: %s", ca_file,
-                   ERR_reason_error_string(ERR_peek_last_error()));
-}
-
-static SSL_CTX *
-new_openssl(const char *ca_file, struct err *err)
-{
-    static const unsigned char alpn[] = "\x08http/1.1";
-    SSL_CTX *openssl = SSL_CTX_new(TLS_client_method());
-
-    if (openssl == NULL) {
-        err_set(err, "TLS: out of memory");
-        return NULL;
-    }
-    SSL_CTX_set_min_proto_version(openssl, TLS1_2_VERSION);
-    SSL_CTX_set_options(openssl, SSL_OP_NO_RENEGOTIATION);
-    SSL_CTX_set_verify(openssl, SSL_VERIFY_PEER, NULL);
-    SSL_CTX_set_mode(openssl, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
-                                  SSL_MODE_RELEASE_BUFFERS);
-    SSL_CTX_set_alpn_protos(openssl, alpn, sizeof(alpn) - 1);
-    if (trust(openssl, ca_file, err) == 0)
-        return openssl;
-    SSL_CTX_free(openssl);
-    return NULL;
-}
-
-struct tls_context *
-tls_context_new(struct arena *arena, const char *ca_file, struct err *err)
-{
-    static _Atomic uint64_t last_id;
-    struct tls_context *context = arena_zalloc(arena, sizeof(*context));
-    SSL_CTX *openssl = new_openssl(ca_file, err);
-
-    if (openssl == NULL)
-        return NULL;
-    if (arena_defer(arena, free_context, openssl) < 0 || context == NULL) {
-        err_set(err, "TLS: out of memory");
-        return NULL;
-    }
-    context->openssl = openssl;
-    context->id = ++last_id;
-    return context;
-}
-
-uint64_t
-tls_context_id(const struct tls_context *context)
-{
-    return context->id;
-}
-
-/* ---- handshake */
+#define KEY_BYTES_MAX 1200
 
 struct tls_handshake {
     struct conn conn;
     SSL *ssl;
+    const struct tls_context *context;
     tls_done_fn *on_done;
     void *arg;
     struct task task;
+    bool is_h1_only;
 };
+
+/* ---- the end */
 
 static void
 release(void *object)
@@ -128,37 +62,126 @@ fail(struct tls_handshake *handshake, const char *proxy_error, const char *detai
 {
     struct tls_result result = { .proxy_error = proxy_error, .detail = detail };
 
+    tls_resumption_forget(handshake->ssl);
     done(handshake, &result);
+}
+
+/* ---- why it failed */
+
+/* Names of RFC 8446 section 6.2 and of RFC 7301; of some the library knows no name. */
+static const char *
+alert_name(unsigned alert)
+{
+    switch (alert) {
+    case 109:
+        return "missing extension";
+    case 116:
+        return "certificate required";
+    case 120:
+        return "no application protocol";
+    default:
+        return SSL_alert_desc_string_long((int)alert);
+    }
+}
+
+/* The library's code for an alert of the peer is a fixed number and the alert's. */
+static bool
+explain_alert(unsigned long error, struct tls_failure *failure)
+{
+    int reason = ERR_GET_REASON(error);
+    unsigned alert;
+
+    if (ERR_GET_LIB(error) != ERR_LIB_SSL || reason < SSL_AD_REASON_OFFSET ||
+        reason > SSL_AD_REASON_OFFSET + UINT8_MAX)
+        return false;
+    alert = (unsigned)(reason - SSL_AD_REASON_OFFSET);
+    failure->proxy_error = "tls_alert_received";
+    snprintf(failure->detail, sizeof(failure->detail), "TLS alert %u: %s", alert,
+             alert_name(alert));
+    return true;
+}
+
+static void
+explain_library(struct tls_failure *failure)
+{
+    unsigned long error = ERR_peek_last_error();
+    const char *reason = ERR_reason_error_string(error);
+
+    if (explain_alert(error, failure))
+        return;
+    failure->proxy_error = "tls_protocol_error";
+    snprintf(failure->detail, sizeof(failure->detail), "TLS: %s",
+             reason != NULL ? reason : "the connection was closed during the handshake");
 }
 
 static void
 fail_by_library(struct tls_handshake *handshake)
 {
     long verdict = SSL_get_verify_result(handshake->ssl);
-    const char *reason;
+    struct tls_failure failure;
 
-    if (verdict != X509_V_OK) {
+    if (handshake->context->verify && verdict != X509_V_OK) {
         fail(handshake, "tls_certificate_error", X509_verify_cert_error_string(verdict));
         return;
     }
-    reason = ERR_reason_error_string(ERR_peek_last_error());
-    fail(handshake, "tls_protocol_error", reason != NULL ? reason : "connection closed");
+    explain_library(&failure);
+    fail(handshake, failure.proxy_error, failure.detail);
+}
+
+bool
+tls_client_explain(const struct conn *conn, struct tls_failure *failure)
+{
+    unsigned long error = ERR_peek_last_error();
+
+    if (tls_of(conn) == NULL || error == 0 ||
+        ERR_GET_REASON(error) == SSL_R_UNEXPECTED_EOF_WHILE_READING)
+        return false;
+    explain_library(failure);
+    return true;
+}
+
+/* ---- steps */
+
+/* What was agreed on is what was offered, and of use. */
+static bool
+speaks_our_protocol(const struct tls_handshake *handshake)
+{
+    const unsigned char *alpn;
+    unsigned bytes;
+    bool is_h2;
+
+    SSL_get0_alpn_selected(handshake->ssl, &alpn, &bytes);
+    is_h2 = bytes == 2 && memcmp(alpn, "h2", 2) == 0;
+    return handshake->is_h1_only ? !is_h2 : is_h2 || !handshake->context->needs_h2;
+}
+
+static void
+succeed(struct tls_handshake *handshake)
+{
+    struct tls_result result = { 0 };
+
+    if (!speaks_our_protocol(handshake)) {
+        fail(handshake, "tls_protocol_error",
+             handshake->is_h1_only ? "TLS: the server insists on HTTP/2"
+                                   : "TLS: the server does not speak HTTP/2");
+        return;
+    }
+    result.session = tls_session_new(handshake->ssl);
+    if (result.session == NULL)
+        fail(handshake, "proxy_internal_error", "out of memory");
+    else
+        done(handshake, &result);
 }
 
 static void
 step(struct tls_handshake *handshake)
 {
-    struct tls_result result = { 0 };
     int got;
 
     ERR_clear_error();
     got = SSL_connect(handshake->ssl);
     if (got == 1) {
-        result.session = tls_session_new(handshake->ssl);
-        if (result.session == NULL)
-            fail(handshake, "proxy_internal_error", "out of memory");
-        else
-            done(handshake, &result);
+        succeed(handshake);
         return;
     }
     switch (SSL_get_error(handshake->ssl, got)) {
@@ -193,14 +216,25 @@ on_timeout(struct timer *timer)
     done(container_of(timer, struct tls_handshake, conn.timer), &result);
 }
 
+/* ---- the beginning */
+
+static struct slice
+name_of(const struct tls_target *target)
+{
+    return target->context->name != NULL ? slice_of(target->context->name) : target->host;
+}
+
 /* Name for SNI and for the certificate; SNI knows no addresses (RFC 6066 section 3). */
 static bool
-expect_host(SSL *ssl, struct slice host)
+expect_host(SSL *ssl, const struct tls_target *target)
 {
+    struct slice host = name_of(target);
     char name[HOST_BYTES_MAX + 1];
     struct ip ip;
 
-    if (host.bytes == 0 || host.bytes > HOST_BYTES_MAX)
+    if (host.bytes == 0)
+        return !target->context->verify;
+    if (host.bytes > HOST_BYTES_MAX)
         return false;
     memcpy(name, host.data, host.bytes);
     name[host.bytes] = '\0';
@@ -210,14 +244,44 @@ expect_host(SSL *ssl, struct slice host)
     return SSL_set_tlsext_host_name(ssl, name) && SSL_set1_host(ssl, name);
 }
 
+/* Whatever the server was verified by is in the key. */
+static void
+resume(SSL *ssl, const struct tls_target *target)
+{
+    struct slice name = name_of(target);
+    char key[KEY_BYTES_MAX];
+    int bytes = snprintf(key, sizeof(key), "%016" PRIx64 " %.*s %.*s",
+                         tls_context_id(target->context), SLICE_ARG(name),
+                         SLICE_ARG(target->where));
+
+    if (bytes > 0 && (size_t)bytes < sizeof(key) && target->where.bytes > 0)
+        tls_resumption_start(ssl, slice_make(key, (size_t)bytes));
+}
+
+static SSL *
+new_ssl(int fd, const struct tls_target *target)
+{
+    static const unsigned char h1[] = "\x08http/1.1";
+    SSL *ssl = SSL_new(target->context->openssl);
+
+    if (ssl == NULL)
+        return NULL;
+    if (!expect_host(ssl, target) || SSL_set_fd(ssl, fd) != 1 ||
+        (target->is_h1_only && SSL_set_alpn_protos(ssl, h1, sizeof(h1) - 1) != 0)) {
+        SSL_free(ssl);
+        return NULL;
+    }
+    resume(ssl, target);
+    return ssl;
+}
+
 struct tls_handshake *
-tls_handshake_start(struct loop *loop, int fd, struct tls_context *context, struct slice host,
+tls_handshake_start(struct loop *loop, int fd, const struct tls_target *target,
                     uint32_t timeout_ms, tls_done_fn *on_done, void *arg)
 {
     struct tls_handshake *handshake = calloc(1, sizeof(*handshake));
 
-    if (handshake == NULL || (handshake->ssl = SSL_new(context->openssl)) == NULL ||
-        !expect_host(handshake->ssl, host) || SSL_set_fd(handshake->ssl, fd) != 1 ||
+    if (handshake == NULL || (handshake->ssl = new_ssl(fd, target)) == NULL ||
         conn_open(&handshake->conn, loop, fd, on_ready, on_timeout) < 0) {
         if (handshake != NULL)
             SSL_free(handshake->ssl);
@@ -225,6 +289,8 @@ tls_handshake_start(struct loop *loop, int fd, struct tls_context *context, stru
         close(fd);
         return NULL;
     }
+    handshake->context = target->context;
+    handshake->is_h1_only = target->is_h1_only;
     handshake->on_done = on_done;
     handshake->arg = arg;
     task_init(&handshake->task, on_task);

@@ -1,10 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* tls_session.c - records by OpenSSL, as a connection's transport.
- *
- * A read is drained only when it says WANT_READ, since a record may hold more
- * than was asked for. The end of the stream counts only after the peer's
- * close_notify: without it somebody else may have cut the message short.
- */
+/* tls_session.c - the life of a session, from its first byte to what is known of it. */
 #include "config.h"
 
 #include "server/tls/tls_session.h"
@@ -15,45 +10,58 @@
 #include <openssl/err.h>
 #include <stdlib.h>
 
-#define RECORD_BYTES 16384
-
-struct tls_session {
-    SSL *ssl;
-    struct tls_facts facts;
-};
-
-static SSL *
-ssl_of(const struct conn *conn)
+void
+tls_session_thread_fini(void)
 {
-    const struct tls_session *session = conn->transport_state;
+    tls_desk_free();
+}
 
-    return session->ssl;
+/* ---- life */
+
+static struct tls_session *
+make(SSL *ssl, int fd, bool by_kernel)
+{
+    struct tls_session *session = tls_desk_have() ? calloc(1, sizeof(*session)) : NULL;
+
+    if (session == NULL)
+        return NULL;
+    session->ssl = ssl;
+    session->wire.fd = fd;
+    session->by_kernel = by_kernel;
+    if (by_kernel ? SSL_set_fd(ssl, fd) == 1 : tls_wire_join(&session->wire, ssl))
+        return session;
+    free(session);
+    return NULL;
 }
 
 struct tls_session *
 tls_session_new(SSL *ssl)
 {
-    struct tls_session *session = calloc(1, sizeof(*session));
-    const unsigned char *alpn;
-    unsigned bytes;
+    struct tls_session *session = make(ssl, SSL_get_fd(ssl), false);
 
-    if (session == NULL)
-        return NULL;
-    session->ssl = ssl;
-    SSL_get0_alpn_selected(ssl, &alpn, &bytes);
-    session->facts = (struct tls_facts){
-        .version = SSL_get_version(ssl),
-        .cipher = SSL_get_cipher_name(ssl),
-        .alpn = bytes == 2 ? ALPN_H2 : bytes > 0 ? ALPN_HTTP1 : ALPN_NONE,
-        .is_resumed = SSL_session_reused(ssl) != 0,
-    };
+    if (session != NULL)
+        tls_session_learn(session);
     return session;
 }
 
-const struct tls_facts *
-tls_session_facts(const struct tls_session *session)
+struct tls_session *
+tls_session_begin(SSL *ssl, int fd, struct slice in, bool by_kernel)
 {
-    return &session->facts;
+    struct tls_session *session;
+    char *own = NULL;
+
+    if (in.bytes > 0 && (own = malloc(in.bytes)) == NULL)
+        return NULL;
+    session = make(ssl, fd, by_kernel && in.bytes == 0);
+    if (session == NULL) {
+        free(own);
+        return NULL;
+    }
+    if (in.bytes > 0)
+        memcpy(own, in.data, in.bytes);
+    session->wire.in = session->wire.in_own = own;
+    session->wire.in_bytes = in.bytes;
+    return session;
 }
 
 void
@@ -62,163 +70,153 @@ tls_session_free(struct tls_session *session)
     if (session == NULL)
         return;
     SSL_free(session->ssl);
+    tls_wire_fini(&session->wire);
+    free(session->early);
+    free(session->name);
     free(session);
 }
 
-/* ---- transport */
-
-static ssize_t
-failed(struct conn *conn)
+SSL *
+tls_session_ssl(const struct tls_session *session)
 {
-    conn->error = errno != 0 ? errno : EPROTO;
-    return CONN_FAILED;
+    return session->ssl;
 }
 
-static ssize_t
-tls_recv(struct conn *conn, void *data, size_t bytes)
+const struct tls_facts *
+tls_session_facts(const struct tls_session *session)
 {
-    SSL *ssl = ssl_of(conn);
-    size_t got = 0;
-
-    ERR_clear_error();
-    errno = 0;
-    if (SSL_read_ex(ssl, data, bytes, &got) == 1)
-        return (ssize_t)got;
-    switch (SSL_get_error(ssl, 0)) {
-    case SSL_ERROR_WANT_READ:
-        conn->may_read = false;
-        return CONN_WAIT;
-    case SSL_ERROR_WANT_WRITE: /* of its own: reading goes on when there is room */
-        conn->may_write = false;
-        return CONN_WAIT;
-    case SSL_ERROR_ZERO_RETURN:
-        return 0;
-    default:
-        return failed(conn);
-    }
-}
-
-/* Small pieces share a record: each costs a header, a tag and a packet. */
-static size_t
-gather(char *record, const struct iovec *iov, int count)
-{
-    size_t bytes = 0;
-
-    for (int i = 0; i < count && bytes < RECORD_BYTES; i++) {
-        size_t here = iov[i].iov_len;
-
-        if (here > RECORD_BYTES - bytes)
-            here = RECORD_BYTES - bytes;
-        memcpy(record + bytes, iov[i].iov_base, here);
-        bytes += here;
-    }
-    return bytes;
-}
-
-static ssize_t
-write_record(struct conn *conn, const void *data, size_t bytes)
-{
-    SSL *ssl = ssl_of(conn);
-    size_t sent = 0;
-
-    ERR_clear_error();
-    errno = 0;
-    if (SSL_write_ex(ssl, data, bytes, &sent) == 1)
-        return (ssize_t)sent;
-    switch (SSL_get_error(ssl, 0)) {
-    case SSL_ERROR_WANT_WRITE:
-        conn->may_write = false;
-        return CONN_WAIT;
-    case SSL_ERROR_WANT_READ:
-        conn->may_read = false;
-        return CONN_WAIT;
-    default:
-        return failed(conn);
-    }
-}
-
-static ssize_t
-tls_send(struct conn *conn, const struct iovec *iov, int count, bool more)
-{
-    char record[RECORD_BYTES];
-
-    (void)more;
-    if (iov->iov_len >= RECORD_BYTES || count == 1)
-        return write_record(conn, iov->iov_base, iov->iov_len);
-    return write_record(conn, record, gather(record, iov, count));
-}
-
-static int
-tls_shutdown(struct conn *conn)
-{
-    SSL_shutdown(ssl_of(conn));
-    return 0;
-}
-
-static void
-tls_close(struct conn *conn)
-{
-    SSL *ssl = ssl_of(conn);
-
-    if (conn->error == 0 && !conn->is_shut && !SSL_in_init(ssl))
-        SSL_shutdown(ssl);
-    ERR_clear_error();
-    tls_session_free(conn->transport_state);
-    conn->transport_state = NULL;
-}
-
-static const struct transport tls_transport = {
-    .name = "tls",
-    .recv = tls_recv,
-    .send = tls_send,
-    .shutdown = tls_shutdown,
-    .close = tls_close,
-};
-
-void
-tls_attach(struct conn *conn, struct tls_session *session)
-{
-    if (session == NULL)
-        return;
-    conn->transport = &tls_transport;
-    conn->transport_state = session;
-}
-
-struct tls_session *
-tls_of(const struct conn *conn)
-{
-    return conn->transport == &tls_transport ? conn->transport_state : NULL;
-}
-
-struct tls_session *
-tls_detach(struct conn *conn)
-{
-    struct tls_session *session = tls_of(conn);
-
-    conn->transport = &plain_transport;
-    conn->transport_state = NULL;
-    return session;
-}
-
-bool
-tls_has_pending(const struct tls_session *session)
-{
-    return SSL_has_pending(session->ssl) != 0;
+    return &session->facts;
 }
 
 bool
 tls_session_is_early(const struct tls_session *session)
 {
-    (void)session;
-    return false;
+    return session->took_early && !SSL_is_init_finished(session->ssl);
 }
 
 bool
-tls_session_client(const struct tls_session *session, struct arena *arena,
-                   struct client_certificate *certificate)
+tls_session_set_name(struct tls_session *session, struct slice name)
 {
-    (void)session;
-    (void)arena;
-    *certificate = (struct client_certificate){ .not_before_s = 0 };
-    return false;
+    char *copy = malloc(name.bytes + 1);
+
+    if (copy == NULL)
+        return false;
+    for (size_t i = 0; i < name.bytes; i++)
+        copy[i] = ascii_lower(name.data[i]);
+    copy[name.bytes] = '\0';
+    free(session->name);
+    session->name = copy;
+    session->facts.server_name = slice_make(copy, name.bytes);
+    return true;
+}
+
+struct tls_facts *
+tls_session_learn(struct tls_session *session)
+{
+    struct tls_facts *facts = &session->facts;
+    const unsigned char *alpn;
+    unsigned bytes;
+
+    SSL_get0_alpn_selected(session->ssl, &alpn, &bytes);
+    facts->version = SSL_get_version(session->ssl);
+    facts->cipher = SSL_get_cipher_name(session->ssl);
+    facts->alpn = bytes == 2 ? ALPN_H2 : bytes > 0 ? ALPN_HTTP1 : ALPN_NONE;
+    facts->is_resumed = SSL_session_reused(session->ssl) != 0;
+    return facts;
+}
+
+/* ---- handshake */
+
+static int
+read_early(struct tls_session *session)
+{
+    size_t got = 0;
+
+    switch (SSL_read_early_data(session->ssl, tls_desk->record, TLS_RECORD_BYTES, &got)) {
+    case SSL_READ_EARLY_DATA_SUCCESS:
+        session->is_early = session->took_early = true;
+        session->early = malloc(got + 1);
+        if (session->early == NULL) {
+            session->wire.error = ENOMEM;
+            return -1;
+        }
+        memcpy(session->early, tls_desk->record, got);
+        session->early_end = got;
+        return 1;
+    case SSL_READ_EARLY_DATA_FINISH:
+        session->is_early = false;
+        return SSL_do_handshake(session->ssl);
+    default:
+        session->is_early = true;
+        return -1;
+    }
+}
+
+/* With TLS 1.3 the server's last words are a ticket: it has time until there is an
+ * answer to go with. */
+static bool
+is_ticket_alone(const struct tls_session *session)
+{
+    return tls_desk->out_bytes > 0 && tls_desk->out_bytes <= TLS_RECORD_BYTES &&
+           tls_wire_owed(&session->wire) == 0 && SSL_is_server(session->ssl) &&
+           SSL_version(session->ssl) == TLS1_3_VERSION && SSL_is_init_finished(session->ssl);
+}
+
+/* The handshake is done. False: the connection broke. */
+static bool
+finish(struct tls_session *session)
+{
+    struct tls_wire *wire = &session->wire;
+
+    tls_wire_keep_input(wire);
+    if (is_ticket_alone(session)) {
+        wire->is_patient = tls_wire_owe(wire, tls_desk->out, tls_desk->out_bytes);
+        tls_desk->out_bytes = 0;
+    } else {
+        (void)tls_wire_flush(wire);
+    }
+    tls_session_learn(session);
+    return wire->error == 0;
+}
+
+/* It is not done, for what SSL_get_error() says. */
+static enum tls_step
+suspend(struct tls_session *session, int why)
+{
+    struct tls_wire *wire = &session->wire;
+
+    tls_wire_keep_input(wire);
+    if (!tls_wire_flush(wire))
+        why = SSL_ERROR_SYSCALL;
+    switch (why) {
+    case SSL_ERROR_WANT_READ:
+    case SSL_ERROR_WANT_WRITE:
+        return TLS_WAIT;
+    case SSL_ERROR_WANT_CLIENT_HELLO_CB:
+        return TLS_SUSPENDED;
+    case SSL_ERROR_SSL:
+        if (!wire->saw_end)
+            return TLS_FAILED;
+        wire->error = 0;
+        /* fall through */
+    default:
+        errno = wire->error;
+        return TLS_ENDED;
+    }
+}
+
+enum tls_step
+tls_session_shake(struct tls_session *session, bool takes_early)
+{
+    bool is_early = session->is_early || (takes_early && SSL_in_before(session->ssl));
+    int result;
+
+    tls_desk_begin(0, false);
+    result = is_early ? read_early(session) : SSL_do_handshake(session->ssl);
+    if (result != 1)
+        return suspend(session, SSL_get_error(session->ssl, result));
+    if (finish(session))
+        return TLS_DONE;
+    errno = session->wire.error;
+    return TLS_ENDED;
 }

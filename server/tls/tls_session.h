@@ -71,6 +71,11 @@ struct tls_session *tls_of(const struct conn *conn);
  * of: decrypted, or read and not decrypted yet. */
 bool tls_has_pending(const struct tls_session *session);
 
+/* Sends what the connection's socket had no room for, to be asked again when there
+ * is: after conn_shutdown(), that may be the close_notify. True: nothing is left (or
+ * it is plain, or broken). */
+bool tls_flush(struct conn *conn);
+
 /* For a session that no connection took. NULL is fine. */
 void tls_session_free(struct tls_session *session);
 

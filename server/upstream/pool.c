@@ -4,6 +4,7 @@
  *     worker --> pools --by index--> pool of an endpoint
  *                      --by key----> destination (a pool, and when it goes)
  *
+ * What is shared, being made and waited for is on lists of the pool, too.
  * Taking and giving are a few pointers moved: no memory, no search. The
  * connections of all destinations together are on one list by age, so that a
  * client who visits many cannot make us hold more than a fixed number.
@@ -16,6 +17,7 @@
 
 #include "server/base/hash.h"
 #include "server/snapshot.h"
+#include "server/tls/tls_resumption.h"
 #include "server/worker.h"
 
 #define BUCKETS 4096u
@@ -26,8 +28,12 @@ struct pool {
     struct endpoint *endpoint;       /* it keeps a reference; NULL: a destination */
     struct destination *destination; /* the one it is in, or NULL */
     struct list idle;                /* of pooled.link, most recently used first */
+    struct list shared;              /* of shared.link */
+    struct list openings;            /* of pool_opening.link */
+    struct list waiters;             /* of pool_waiter.link */
     unsigned idle_count, max_idle;
     uint32_t idle_ms;
+    uint8_t manner;                  /* enum pool_manner */
 };
 
 struct destination {
@@ -62,6 +68,9 @@ init(struct pool *pool, unsigned max_idle, uint32_t idle_ms, struct worker *work
 {
     *pool = (struct pool){ .worker = worker, .max_idle = max_idle, .idle_ms = idle_ms };
     list_init(&pool->idle);
+    list_init(&pool->shared);
+    list_init(&pool->openings);
+    list_init(&pool->waiters);
 }
 
 struct pool *
@@ -107,12 +116,197 @@ drain(struct pool *pool)
         die(container_of(pool->idle.next, struct pooled, link));
 }
 
+/* ---- connections that are shared */
+
+void
+pool_share(struct pool *pool, struct shared *shared)
+{
+    must(shared->pool == NULL);
+    list_push_back(&pool->shared, &shared->link);
+    shared->pool = pool;
+}
+
+void
+pool_unshare(struct shared *shared)
+{
+    pool_shared_busy(shared);
+    list_remove(&shared->link);
+    shared->pool = NULL;
+}
+
+struct list *
+pool_shared(struct pool *pool)
+{
+    return &pool->shared;
+}
+
+bool
+pool_shared_idle(struct shared *shared)
+{
+    struct pool *pool = shared->pool;
+
+    if (pool == NULL || pool->idle_count >= pool->max_idle)
+        return false;
+    if (!shared->is_idle) {
+        shared->is_idle = true;
+        pool->idle_count++;
+        counter_up(pool->worker->counters, upstream_idle);
+    }
+    return true;
+}
+
+void
+pool_shared_busy(struct shared *shared)
+{
+    if (!shared->is_idle)
+        return;
+    shared->is_idle = false;
+    shared->pool->idle_count--;
+    counter_down(shared->pool->worker->counters, upstream_idle);
+}
+
+enum pool_manner
+pool_manner(const struct pool *pool)
+{
+    return (enum pool_manner)pool->manner;
+}
+
+void
+pool_set_manner(struct pool *pool, enum pool_manner manner)
+{
+    pool->manner = (uint8_t)manner;
+}
+
+/* ---- those that are being made, and who waits for them */
+
+void
+pool_opening_start(struct pool *pool, struct pool_opening *opening)
+{
+    must(opening->pool == NULL);
+    list_push_back(&pool->openings, &opening->link);
+    opening->pool = pool;
+}
+
+static void
+end_wait(struct pool_waiter *waiter)
+{
+    list_remove(&waiter->link);
+    timer_disarm(&waiter->timer);
+    task_cancel(&waiter->task);
+}
+
+static void
+wake(struct pool *pool)
+{
+    list_each(link, &pool->waiters) {
+        struct pool_waiter *waiter = container_of(link, struct pool_waiter, link);
+
+        list_remove(&waiter->link);
+        loop_ready(waiter->loop, &waiter->task);
+    }
+}
+
+/* What one of them does next may end another: hence no walk over the list. */
+static void
+fail_waiters(struct pool *pool, const struct failure *failure)
+{
+    struct list failed;
+
+    list_move_all(&failed, &pool->waiters);
+    while (!list_is_empty(&failed)) {
+        struct pool_waiter *waiter = container_of(failed.next, struct pool_waiter, link);
+
+        end_wait(waiter);
+        waiter->on_done(waiter, failure);
+    }
+}
+
+void
+pool_opening_end(struct pool_opening *opening, const struct failure *failure)
+{
+    struct pool *pool = opening->pool;
+
+    if (pool == NULL)
+        return;
+    list_remove(&opening->link);
+    opening->pool = NULL;
+    if (!list_is_empty(&pool->openings))
+        return;
+    if (failure != NULL)
+        fail_waiters(pool, failure);
+    else
+        wake(pool);
+}
+
+bool
+pool_is_opening(const struct pool *pool)
+{
+    return !list_is_empty(&pool->openings);
+}
+
+static void
+on_woken(struct task *task)
+{
+    struct pool_waiter *waiter = container_of(task, struct pool_waiter, task);
+
+    end_wait(waiter);
+    waiter->on_done(waiter, NULL);
+}
+
+static void
+on_waited_too_long(struct timer *timer)
+{
+    struct pool_waiter *waiter = container_of(timer, struct pool_waiter, timer);
+
+    end_wait(waiter);
+    waiter->on_done(waiter, NULL);
+}
+
+void
+pool_wait(struct pool *pool, struct pool_waiter *waiter, uint32_t ms,
+          void (*on_done)(struct pool_waiter *, const struct failure *))
+{
+    waiter->loop = pool->worker->loop;
+    waiter->on_done = on_done;
+    task_init(&waiter->task, on_woken);
+    timer_init(&waiter->timer, on_waited_too_long);
+    timer_arm(waiter->loop, &waiter->timer, ms);
+    list_init(&waiter->link);
+    list_push_back(&pool->waiters, &waiter->link);
+}
+
+void
+pool_wait_cancel(struct pool_waiter *waiter)
+{
+    end_wait(waiter);
+}
+
+/* The pool is about to be freed. */
+static void
+disperse(struct pool *pool)
+{
+    while (!list_is_empty(&pool->shared)) {
+        struct shared *shared = container_of(pool->shared.next, struct shared, link);
+
+        pool_unshare(shared);
+        shared->on_orphaned(shared);
+    }
+    list_each(link, &pool->openings) {
+        struct pool_opening *opening = container_of(link, struct pool_opening, link);
+
+        list_remove(&opening->link);
+        opening->pool = NULL;
+    }
+    wake(pool);
+}
+
 void
 pool_free(struct pool *pool)
 {
     if (pool == NULL)
         return;
     drain(pool);
+    disperse(pool);
     endpoint_unref(pool->endpoint);
     free(pool);
 }
@@ -385,6 +579,7 @@ pools_close(struct worker *worker)
     struct pools *pools = all_pools[worker->id];
     unsigned i;
 
+    tls_resumption_fini();
     if (pools == NULL)
         return;
     for (i = 0; i < pools->endpoint_room; i++)

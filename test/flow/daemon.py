@@ -2,6 +2,7 @@
 """daemon - the real Bascule, started, watched and stopped."""
 
 import dataclasses
+import glob
 import json
 import os
 import re
@@ -68,6 +69,7 @@ class Daemon:
         self.values = values
         self.process = None
         self.log_lines = []
+        self.record_starts = {}
         self.log_changed = threading.Condition()
         self.expected_status = 0
         self.may_restart = False  # a test that kills the worker process sets it
@@ -98,7 +100,8 @@ class Daemon:
     def _start(self, env):
         self.notices = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self.notices.bind(self.path("notify"))
-        environ = {**os.environ, "NOTIFY_SOCKET": self.path("notify"), **(env or {})}
+        environ = {**os.environ, "NOTIFY_SOCKET": self.path("notify"),
+                   "STATE_DIRECTORY": self.path("state"), **(env or {})}
         self.process = subprocess.Popen(
             [program(), "run", "-c", self.conf_path], env=environ, cwd=self.dir,
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
@@ -137,6 +140,18 @@ class Daemon:
                 return [int(word) for word in file.read().split()]
         except FileNotFoundError:
             return []
+
+    def waited(self):
+        """Seconds that its threads were ready to run and no processor was free, so far."""
+        total = 0
+        for pid in (self.pid, *self.children()):
+            for path in glob.glob(f"/proc/{pid}/task/*/schedstat"):
+                try:
+                    with open(path, encoding="ascii") as file:
+                        total += int(file.read().split()[1])
+                except (OSError, IndexError):
+                    pass  # the thread has ended
+        return total / 1e9
 
     def wait_notice(self, wanted):
         """Waits for a line the daemon tells systemd (sd_notify)."""
@@ -235,9 +250,16 @@ class Daemon:
         """The lines so far of an access log in its folder, format json."""
         try:
             with open(self.path(name), encoding="utf-8") as file:
+                file.seek(self.record_starts.get(name, 0))
                 return [json.loads(line) for line in file if line.endswith("\n")]
         except FileNotFoundError:
             return []
+
+    def forget_records(self):
+        """What the access logs say so far is not looked at any more."""
+        for name in os.listdir(self.dir):
+            if name.endswith(".log"):
+                self.record_starts[name] = os.path.getsize(self.path(name))
 
     def wait_record(self, target, name="access.log"):
         """The access record of the exchange that asked for this target, once it is there."""

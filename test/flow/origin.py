@@ -169,6 +169,10 @@ class Origin:
             self.changed.notify_all()
 
     def close(self):
+        try:
+            self.listening.shutdown(socket.SHUT_RDWR)  # else whoever waits in accept() holds it
+        except OSError:
+            pass  # it never listened
         self.listening.close()
         for link in self.links:
             link.is_open = False

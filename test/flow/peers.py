@@ -4,6 +4,7 @@
 import base64
 import json
 import os
+import random
 import select
 import shutil
 import socket
@@ -38,9 +39,17 @@ def need_ipv6():
 
 
 def free_port(host="127.0.0.1"):
-    """A port that was free a moment ago, for a listener that must know its own."""
-    with socket.create_server((host, 0), family=family_of(host)) as sock:
-        return sock.getsockname()[1]
+    """A free port for a listener that must know its own. It stays free: the kernel gives
+    those below its range for outgoing connections to nobody who does not ask for one."""
+    with open("/proc/sys/net/ipv4/ip_local_port_range", encoding="ascii") as file:
+        lowest = int(file.read().split()[0])
+    while True:
+        try:
+            port = random.randrange(min(10000, lowest // 2), lowest)
+            with socket.create_server((host, port), family=family_of(host)):
+                return port
+        except OSError:
+            pass  # taken
 
 
 # ---- who must not be reached, and who does not answer
@@ -314,52 +323,6 @@ class Socks5Parent(Parent):
 
 
 # ---- TLS
-
-
-class Certificates:
-    """Authorities and certificates, made by openssl(1) for one run."""
-
-    def __init__(self):
-        if shutil.which("openssl") is None:
-            raise Skip("there is no openssl program to make certificates with")
-        self.dir = open_folder("bascule-tls-")
-        self.count = 0
-
-    def path(self, name):
-        return os.path.join(self.dir, name)
-
-    def _openssl(self, *words):
-        done = subprocess.run(["openssl", *words], capture_output=True, text=True, timeout=WAIT,
-                              cwd=self.dir, check=False)
-        if done.returncode != 0:
-            raise Failure(f"openssl {words[0]}: {done.stderr.strip()}")
-
-    def authority(self, name):
-        """Makes NAME.pem and NAME.key; returns the path of the former."""
-        self._openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256",
-                      "-nodes", "-keyout", f"{name}.key", "-out", f"{name}.pem", "-days", "2",
-                      "-subj", f"/CN={name}",
-                      "-addext", "basicConstraints=critical,CA:TRUE",
-                      "-addext", "keyUsage=critical,keyCertSign")
-        return self.path(f"{name}.pem")
-
-    def issue(self, name, by, names, days=2):
-        """Makes NAME.pem with NAME.key in it, for names such as "DNS:a.test", "IP:::1"."""
-        self._openssl("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
-                      "-keyout", f"{name}.key", "-out", f"{name}.csr", "-subj", "/CN=origin")
-        with open(self.path(f"{name}.ext"), "w", encoding="ascii") as file:
-            file.write(f"subjectAltName={','.join(names)}\nextendedKeyUsage=serverAuth\n")
-        self.count += 1
-        self._openssl("x509", "-req", "-in", f"{name}.csr", "-CA", f"{by}.pem", "-CAkey",
-                      f"{by}.key", "-set_serial", str(self.count), "-out", f"{name}.pem",
-                      "-days", str(days), "-extfile", f"{name}.ext")
-        with open(self.path(f"{name}.pem"), "a", encoding="ascii") as chain, \
-                open(self.path(f"{name}.key"), encoding="ascii") as key:
-            chain.write(key.read())
-        return self.path(f"{name}.pem")
-
-    def close(self):
-        shutil.rmtree(self.dir, ignore_errors=True)
 
 
 class TlsOrigin(Origin):

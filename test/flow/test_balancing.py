@@ -3,6 +3,7 @@
 (server/upstream, modes/reach.c)."""
 
 import collections
+import contextlib
 import json
 import os
 import select
@@ -36,8 +37,6 @@ groups = (
       endpoints = [ "127.0.0.1:@DEAD1@", "127.0.0.1:@A@" ]; },
     { name = "resets"; max_fails = 1; fail_timeout = "1h";
       endpoints = [ "127.0.0.1:@A@", "127.0.0.1:@B@" ]; },
-    { name = "back"; max_fails = 1; fail_timeout = "300ms";
-      endpoints = [ "127.0.0.1:@LATE@", "127.0.0.1:@A@" ]; },
     { name = "gone"; max_fails = 1; fail_timeout = "1h"; endpoints = [ "127.0.0.1:@DEAD1@" ]; },
     { name = "all-down"; max_fails = 1; fail_timeout = "1h";
       endpoints = [ "127.0.0.1:@DEAD1@", "127.0.0.1:@DEAD2@", "127.0.0.1:@DEAD3@" ]; },
@@ -53,8 +52,16 @@ groups = (
 );
 sites = ( @SITES@ );
 """
-GROUPS = ("turns", "evenly", "least", "next", "third", "tries", "dead", "skipped", "resets", "back",
+GROUPS = ("turns", "evenly", "least", "next", "third", "tries", "dead", "skipped", "resets",
           "gone", "all-down", "one-full", "two-full", "least-full", "named", "no-name", "bad-name")
+
+BACK = """
+workers = 1;
+listeners = ( { name = "web"; mode = "reverse"; listen = "127.0.0.1:0"; } );
+groups = ( { name = "back"; max_fails = 1; fail_timeout = "300ms";
+             endpoints = [ "127.0.0.1:@LATE@", "127.0.0.1:@A@" ]; } );
+sites = ( { name = "all"; default = true; group = "back"; } );
+"""
 
 
 class PlacedOrigin(Origin):
@@ -121,11 +128,6 @@ def c():
 
 
 @once
-def late():
-    return DeadPort()
-
-
-@once
 def dead():
     return [DeadPort() for _ in range(3)]
 
@@ -138,7 +140,7 @@ def names():
 def daemon(workers):
     sites = ", ".join(f'{{ name = "{name}"; hosts = [ "{name}.test" ]; group = "{name}"; }}'
                       for name in GROUPS)
-    return Daemon(CONF, WORKERS=workers, A=a().port, B=b().port, C=c().port, LATE=late().port,
+    return Daemon(CONF, WORKERS=workers, A=a().port, B=b().port, C=c().port,
                   DEAD1=dead()[0].port, DEAD2=dead()[1].port, DEAD3=dead()[2].port,
                   DNS=names().port, SITES=sites)
 
@@ -161,10 +163,10 @@ def asked(group, target="/", which=proxy, *fields):
     return ask(which().address("web"), get(target, *fields, host=f"{group}.test"))
 
 
-def answered(group, count, target="/"):
+def answered(group, count, target="/", which=proxy):
     """The names of the origins that answered so many requests on one connection."""
     found = []
-    with client() as one:
+    with client(which) as one:
         for _ in range(count):
             response = one.ask(get(target, host=f"{group}.test"))
             equal(response.status, 200, "status")
@@ -300,23 +302,23 @@ def _():
     equal(endpoint("resets", a().port)["up"], True, "the other one")
 
 
-@test("after fail_timeout one exchange tries it, and when it answers it is up again")
+@test("after fail_timeout one exchange tries it, and when it answers it is up again",
+      timely=True)
 def _():
-    port = late().port
-    equal(answered("back", 4), ["a"] * 4, "answers while it is down")
-    equal(endpoint("back", port)["picked"], 1, "times it was tried")
-    proxy().wait_log(f"endpoint back/127.0.0.1:{port} is down")
-    time.sleep(0.35)  # fail_timeout
-    equal(answered("back", 4), ["a"] * 4, "answers while it is still down")
-    equal(endpoint("back", port)["picked"], 2, "times it was tried")
-    origin = PlacedOrigin(late(), lambda request, link: answer(b"late"))
-    try:
-        time.sleep(0.35)
-        equal(collections.Counter(answered("back", 8)), {"a": 4, "late": 4}, "answers")
-        proxy().wait_log(f"info .*endpoint back/127.0.0.1:{port} is up again")
-        equal(endpoint("back", port)["up"], True, "the endpoint")
-    finally:
-        origin.close()
+    place = DeadPort()
+    with contextlib.closing(place), Daemon(BACK, A=a().port, LATE=place.port) as back:
+        equal(answered("back", 4, which=lambda: back), ["a"] * 4, "answers while it is down")
+        equal(endpoint("back", place.port, lambda: back)["picked"], 1, "times it was tried")
+        back.wait_log(f"endpoint back/127.0.0.1:{place.port} is down")
+        time.sleep(0.35)  # fail_timeout
+        equal(answered("back", 4, which=lambda: back), ["a"] * 4, "answers while it is still down")
+        equal(endpoint("back", place.port, lambda: back)["picked"], 2, "times it was tried")
+        with contextlib.closing(PlacedOrigin(place, lambda request, link: answer(b"late"))):
+            time.sleep(0.35)
+            equal(collections.Counter(answered("back", 8, which=lambda: back)),
+                  {"a": 4, "late": 4}, "answers")
+            back.wait_log(f"info .*endpoint back/127.0.0.1:{place.port} is up again")
+            equal(endpoint("back", place.port, lambda: back)["up"], True, "the endpoint")
 
 
 @test("a lone endpoint that is down is tried all the same")

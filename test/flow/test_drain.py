@@ -163,7 +163,7 @@ def _():
         equal(daemon.wait_end(), 0, "exit status")
 
 
-@test("a connection that has not asked yet may still ask, for a moment")
+@test("a connection that has not asked yet may still ask, for a moment", timely=True)
 def _():
     with running() as (daemon, _origin, client):
         fresh, silent = client(), client()
@@ -175,7 +175,7 @@ def _():
         equal(daemon.wait_end(), 0, "exit status")
 
 
-@test("tunnels go on while there is time, and are then closed")
+@test("tunnels go on while there is time, and are then closed", timely=True)
 def _():
     with running("1s") as (daemon, _origin, client):
         tunnels = [connect_tunnel(client("out")), client("port")]

@@ -48,7 +48,7 @@ sites = ( { name = "own"; hosts = [ "own.test" ]; group = "own"; } );
 """
 
 CONNECT_MS = int(600 * FACTOR)
-DNS_MS = int(300 * FACTOR)
+DNS_MS = 2000  # for a name that nobody answers; all others come well before
 
 
 def lasting(address):
@@ -255,6 +255,22 @@ def _():
     response = go_connect("out", f"127.0.0.1:{origin().port}", f"Via: {via}")
     check_refused(response, 508, "proxy_loop_detected", "refusal of CONNECT")
     check(not origin().seen("/looped"), "a looping request reached the origin")
+
+
+CHAINED = """
+workers = 1;
+listeners = ( { name = "out"; mode = "forward"; listen = "127.0.0.1:0";
+                upstream_proxy = "http://@PARENT@"; allow_destination = "127.0.0.0/8"; } );
+"""
+
+
+@test("two of us in a row are no loop")
+def _():
+    origin().on("/chained", answer(b""))
+    with Daemon(CHAINED, PARENT=proxy().address("open")) as first:
+        equal(ask(first.address("out"), get(url("/chained"))).status, 200, "status")
+    names = {via.split(" ")[-1] for via in origin().wait_request("/chained").all("Via")}
+    equal(len(names), 2, "pseudonyms in Via")
 
 
 LOOPED = """

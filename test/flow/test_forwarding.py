@@ -28,7 +28,9 @@ listeners = (
       allow_client = [ "203.0.113.0/24", "2001:db8::/32" ]; },
     { name = "proxied"; mode = "reverse"; listen = [ "127.0.0.1:0", "unix:@DIR@/proxied" ];
       proxy_protocol = true; proxy_protocol_from = [ "127.0.0.1" ];
-      trusted_proxies = [ "198.51.100.0/24" ]; timeouts = { head = "300ms"; }; },
+      trusted_proxies = [ "198.51.100.0/24" ]; },
+    { name = "hasty"; mode = "reverse"; listen = "127.0.0.1:0"; proxy_protocol = true;
+      proxy_protocol_from = [ "127.0.0.1" ]; timeouts = { head = "300ms"; }; },
     { name = "local"; mode = "reverse"; listen = "unix:@DIR@/local"; forwarding = "both";
       allow_client = [ "203.0.113.0/24" ]; },
     { name = "behind"; mode = "reverse"; listen = "unix:@DIR@/behind"; forwarding = "both";
@@ -341,7 +343,7 @@ def _():
     with client("proxied", source="127.0.0.2") as c:
         c.try_send(HEADERS[0][0] + get("/naked"))
         equal(c.rest(), b"", "the answer")
-    with client("proxied") as c:
+    with client("hasty") as c:
         c.send(HEADERS[0][0][:10])
         equal(c.rest(), b"", "the answer")
     equal(proxy().metrics()["bascule_connections_refused_total"] - before, 2, "refused")

@@ -5,10 +5,11 @@ import os
 import ssl
 import threading
 
-from bascule_flow import (FACTOR, WAIT, Client, CutShort, Daemon, Failure, answer, answer_chunked,
+from bascule_flow import (WAIT, Client, CutShort, Daemon, Failure, answer, answer_chunked,
                           ask, canned, check, equal, get, head, main, once, test)
-from peers import (Backend, Certificates, DeadPort, HttpParent, LogReader, NameServer,
-                   Socks5Parent, TlsOrigin, end_session)
+from certs import Certificates
+from peers import (Backend, DeadPort, HttpParent, LogReader, NameServer, Socks5Parent, TlsOrigin,
+                   end_session)
 from wire import read_request_head
 
 CONF = """
@@ -17,7 +18,9 @@ resolver = { servers = [ "127.0.0.1:@DNS@" ]; };
 access_logs = ( { name = "all"; to = "@DIR@/access.log"; format = "json"; } );
 listeners = (
     { name = "out"; mode = "forward"; listen = "127.0.0.1:0"; connect_ports = "1-65535";
-      allow_destination = [ "127.0.0.0/8" ]; tls_ca = "@CA@"; upstream = { connect = "@MS@ms"; }; },
+      allow_destination = [ "127.0.0.0/8" ]; tls_ca = "@CA@"; upstream = { connect = "1h"; }; },
+    { name = "hasty"; mode = "forward"; listen = "127.0.0.1:0";
+      allow_destination = [ "127.0.0.0/8" ]; tls_ca = "@CA@"; upstream = { connect = "500ms"; }; },
     { name = "same"; mode = "forward"; listen = "127.0.0.1:0";
       allow_destination = [ "127.0.0.0/8" ]; tls_ca = "@CA@"; },
     { name = "other"; mode = "forward"; listen = "127.0.0.1:0";
@@ -74,7 +77,7 @@ def names():
 
 @once
 def proxy():
-    return Daemon(CONF, DNS=names().port, CA=ca(), OTHER=other_ca(), MS=int(400 * FACTOR),
+    return Daemon(CONF, DNS=names().port, CA=ca(), OTHER=other_ca(),
                   HTTP=http_parent().port, SOCKS=socks_parent().port)
 
 
@@ -186,11 +189,11 @@ def _():
 # ---- who speaks no TLS
 
 
-def at_backend(play):
+def at_backend(play, listener="out"):
     """The answer for https:// at a server that plays this with its connection."""
     backend = Backend()
     try:
-        with Client(proxy().address("out")) as client:
+        with Client(proxy().address(listener)) as client:
             client.send(get(url("/secret", at=backend), "Cookie: secret", host="x"))
             with backend.accept() as server:
                 play(server)
@@ -203,14 +206,16 @@ def at_backend(play):
 
 @test("a server that speaks no TLS is 502, one that is silent 504")
 def _():
-    for said in (answer(b"plain"), b"220 mail.test ESMTP\r\n", b"\x15\x03\x01\x00\x02\x02\x28",
+    for said in (answer(b"plain"), b"220 mail.test ESMTP\r\n",
                  b"\x16\x03\x03\x00\x20" + b"\xff" * 32, b"\0" * 100):
         check_refused(at_backend(lambda server, data=said: server.send(data)), 502,
                       "tls_protocol_error", repr(said[:20]))
+    alert = b"\x15\x03\x01\x00\x02\x02\x28"
+    check_refused(at_backend(lambda server: server.send(alert)), 502, "tls_alert_received", "alert")
     for end in ("reset", "half_close"):
         check_refused(at_backend(lambda server, end=end: (server.exactly(1), getattr(server, end)())),
                       502, "tls_protocol_error", end)
-    check_refused(at_backend(lambda server: None), 504, "connection_timeout", "silence")
+    check_refused(at_backend(lambda server: None, "hasty"), 504, "connection_timeout", "silence")
 
 
 @test("a port where nobody listens is 502")
@@ -315,10 +320,19 @@ def _():
         backend.close()
 
 
-@test("an Upgrade is not passed on by TLS: it is an ordinary request")
+@test("an Upgrade passes by TLS, and bytes pass both ways afterwards")
 def _():
-    equal(go(url("/chat"), "Connection: Upgrade", "Upgrade: websocket").status, 200, "status")
-    check(not origin().wait_request("/chat").has("Upgrade"), "Upgrade reached the origin")
+    def switch(_request, link):
+        link.send(head("HTTP/1.1 101 Switching Protocols", "Upgrade: websocket",
+                       "Connection: Upgrade"))
+        link.send(link.exactly(5)[::-1])
+
+    origin().on("/chat", switch)
+    with Client(proxy().address("out")) as client:
+        client.send(get(url("/chat"), "Connection: Upgrade", "Upgrade: websocket", host="x"))
+        equal(client.read().status, 101, "status")
+        client.send(b"hello")
+        equal(client.exactly(5), b"olleh", "bytes through the tunnel")
 
 
 # ---- content

@@ -4,7 +4,7 @@
 import base64
 import os
 
-from bascule_flow import (FACTOR, Client, Daemon, Origin, answer, ask, canned, check, equal, get,
+from bascule_flow import (Client, Daemon, Origin, answer, ask, canned, check, equal, get,
                           head, main, once, test)
 from peers import Backend, DeadPort, HttpParent, LogReader, SilentPort, Socks5Parent
 from wire import read_request_head
@@ -18,7 +18,9 @@ access_logs = (
 );
 listeners = (
     { name = "http"; mode = "forward"; listen = "127.0.0.1:0"; connect_ports = "1-65535";
-      upstream_proxy = "http://127.0.0.1:@HTTP@"; upstream = { connect = "@MS@ms"; }; },
+      upstream_proxy = "http://127.0.0.1:@HTTP@"; },
+    { name = "hasty-http"; mode = "forward"; listen = "127.0.0.1:0"; connect_ports = "1-65535";
+      upstream_proxy = "http://127.0.0.1:@HTTP@"; upstream = { connect = "500ms"; }; },
     { name = "login"; mode = "forward"; listen = "127.0.0.1:0"; connect_ports = "1-65535";
       upstream_proxy = "http://us%65r:p%40ss:w@127.0.0.1:@LOGIN@"; },
     { name = "stranger"; mode = "forward"; listen = "127.0.0.1:0"; connect_ports = "1-65535";
@@ -26,7 +28,9 @@ listeners = (
     { name = "nobody"; mode = "forward"; listen = "127.0.0.1:0"; connect_ports = "1-65535";
       upstream_proxy = "http://127.0.0.1:@LOGIN@"; },
     { name = "socks"; mode = "forward"; listen = "127.0.0.1:0"; connect_ports = "1-65535";
-      upstream_proxy = "socks5://127.0.0.1:@SOCKS@"; upstream = { connect = "@MS@ms"; }; },
+      upstream_proxy = "socks5://127.0.0.1:@SOCKS@"; },
+    { name = "hasty-socks"; mode = "forward"; listen = "127.0.0.1:0"; connect_ports = "1-65535";
+      upstream_proxy = "socks5://127.0.0.1:@SOCKS@"; upstream = { connect = "500ms"; }; },
     { name = "socks-login"; mode = "forward"; listen = "127.0.0.1:0"; connect_ports = "1-65535";
       upstream_proxy = "socks5://user:p%40ss:w@127.0.0.1:@SOCKSLOGIN@"; },
     { name = "socks-stranger"; mode = "forward"; listen = "127.0.0.1:0"; connect_ports = "1-65535";
@@ -36,7 +40,7 @@ listeners = (
     { name = "dead"; mode = "forward"; listen = "127.0.0.1:0"; connect_ports = "1-65535";
       upstream_proxy = "http://127.0.0.1:@DEAD@"; },
     { name = "silent"; mode = "forward"; listen = "127.0.0.1:0"; connect_ports = "1-65535";
-      upstream_proxy = "socks5://127.0.0.1:@SILENT@"; upstream = { connect = "@MS@ms"; }; },
+      upstream_proxy = "socks5://127.0.0.1:@SILENT@"; upstream = { connect = "500ms"; }; },
     { name = "lost"; mode = "forward"; listen = "127.0.0.1:0"; connect_ports = "1-65535";
       upstream_proxy = "http://parent.test:3128"; },
     { name = "inner"; mode = "forward"; listen = "127.0.0.1:0"; connect_ports = "1-65535";
@@ -67,7 +71,7 @@ def socks_login_parent():
 
 @once
 def proxy():
-    return Daemon(CONF, MS=int(300 * FACTOR), HTTP=http_parent().port, LOGIN=login_parent().port,
+    return Daemon(CONF, HTTP=http_parent().port, LOGIN=login_parent().port,
                   SOCKS=socks_parent().port, SOCKSLOGIN=socks_login_parent().port,
                   DEAD=dead().port, SILENT=silent().port)
 
@@ -331,7 +335,8 @@ def _(kind):
     parent = parent_of(kind)
     parent.do = lambda link: link.rest()
     try:
-        check_refused(go_connect(kind, "name.test:443"), 504, "connection_read_timeout", "a tunnel")
+        check_refused(go_connect(f"hasty-{kind}", "name.test:443"), 504,
+                      "connection_read_timeout", "a tunnel")
     finally:
         parent.do = None
 

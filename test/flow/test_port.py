@@ -256,7 +256,7 @@ def _():
         check(was_reset(client), "the client saw no reset")
 
 
-@test("an idle forward is ended")
+@test("an idle forward is ended", timely=True)
 def _():
     known = records("hasty")
     client, server = pair("hasty")

@@ -16,6 +16,8 @@ import time
 
 from bascule_flow import (WAIT, Client, Daemon, Failure, Origin, Skip, answer, ask, check, connect,
                           equal, get, main, once, program, test)
+from peers import free_port
+from secure import TlsClient, trusting
 
 WELCOME = """
 workers = @WORKERS@;
@@ -50,11 +52,6 @@ def is_refused(address):
     except (ConnectionRefusedError, FileNotFoundError):
         return True
     return False
-
-
-def free_port():
-    with socket.create_server(("127.0.0.1", 0)) as sock:
-        return sock.getsockname()[1]
 
 
 def until(question, words):
@@ -673,17 +670,22 @@ def _():
 # ---- commands
 
 
+state = once(tempfile.TemporaryDirectory)  # of the local CA
+
+
 @contextlib.contextmanager
 def direct(*words):
     """bascule forward, reverse or port, without a file; lends its control socket."""
     with tempfile.TemporaryDirectory() as folder:
         control = os.path.join(folder, "control")
         process = subprocess.Popen([program(), *words, "--control", control],
-                                   stdin=subprocess.DEVNULL, stderr=subprocess.PIPE)
+                                   stdin=subprocess.DEVNULL, stderr=subprocess.PIPE,
+                                   env=dict(os.environ, STATE_DIRECTORY=state().name))
         try:
             until(lambda: os.path.exists(control) or process.poll() is not None, "its start")
             check(process.poll() is None, "it runs")
             done = run("status", "--json", "--control", control)
+            if done.returncode: print(done)
             yield json.loads(done.stdout)["listeners"][0]["addresses"], control
         finally:
             process.terminate()
@@ -727,6 +729,42 @@ def _():
         equal(ask(addresses[0], get("/")).body, b"hello\n", "content after a reload")
 
 
+def authority():
+    """A file with the certificate of the local CA."""
+    path = os.path.join(state().name, "trusted.pem")
+    done = run("ca", env=dict(os.environ, STATE_DIRECTORY=state().name))
+    equal(done.returncode, 0, "exit status of bascule ca")
+    with open(path, "w", encoding="ascii") as file:
+        file.write(done.stdout)
+    return path
+
+
+@test("bascule reverse speaks TLS with clients and servers without a file")
+def _():
+    with direct("reverse", "--tls", "--listen", "127.0.0.1:0",
+                "--to", f"http://127.0.0.1:{origin().port}") as (inner, _):
+        with TlsClient(inner[0], trusting(authority()), "localhost") as client:
+            equal(client.ask(get("/")).body, b"hello\n", "content over TLS")
+        to = ("reverse", "--listen", "127.0.0.1:0", "--to", f"https://{inner[0]}/")
+        with direct(*to, "--upstream-ca", authority()) as (outer, _):
+            equal(ask(outer[0], get("/")).body, b"hello\n", "content from a server over TLS")
+        with direct(*to) as (outer, _):
+            equal(ask(outer[0], get("/")).status, 502, "a server that nobody vouches for")
+
+
+@test("bascule forward and port speak TLS without a file")
+def _():
+    local = os.path.join(state().name, "local.pem")
+    target = f"127.0.0.1:{origin().port}"
+    with direct("port", "--tls", "--listen", "127.0.0.1:0", "--to", target) as (addresses, _):
+        with TlsClient(addresses[0], trusting(authority()), "localhost") as client:
+            equal(client.ask(get("/")).body, b"hello\n", "content")
+    with direct("forward", "--certificate", f"{local},{local}", "--listen", "127.0.0.1:0",
+                "--allow-destination", "loopback") as (addresses, _):
+        with TlsClient(addresses[0], trusting(authority()), "localhost") as client:
+            equal(client.ask(get(f"http://{target}/", host=target)).body, b"hello\n", "through it")
+
+
 @test("mistakes on the command line are answered in words")
 def _():
     for words, expected in (
@@ -734,7 +772,11 @@ def _():
             (("reverse", "--lsiten", "x"), 'did you mean "--listen"?'),
             (("reverse",), "--to is missing"),
             (("reverse", "--to"), "--to wants a value"),
-            (("reverse", "--to", "https://x"), "http://"),
+            (("reverse", "--to", "https://x/y"), "without a path"),
+            (("reverse", "--to", "http://x", "--to", "https://y"), "or none of them"),
+            (("reverse", "--to", "http://x", "--upstream-ca", "y"), "--to https://"),
+            (("reverse", "--to", "http://x", "--tls=yes"), "--tls"),
+            (("forward", "--certificate", "no/such.pem"), "/no/such.pem"),
             (("port", "--to", "127.0.0.1:1"), "--listen is missing"),
             (("forward", "--listen", "127.0.0.1:70000"), "70000"),
             (("forward", "--listen", "127.0.0.1:0", "--allow-client", "10.0.0.1/8"), "10.0.0.0/8"),

@@ -16,7 +16,8 @@ import zlib
 
 from bascule_flow import (FACTOR, WAIT, Client, Daemon, Failure, Skip, check, connect, equal, get,
                           main, once, test)
-from peers import Certificates, DeadPort, free_port, until
+from certs import Certificates
+from peers import DeadPort, free_port, until
 
 CONF = """
 workers = 2;

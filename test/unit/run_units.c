@@ -3,7 +3,8 @@
  *
  *     run_units [SUITE ...]
  *
- * The plan is written first, so that a test that kills the program is missed.
+ * The plan is written first, so that a test that kills the program is missed; one that
+ * does not end is killed.
  */
 #include "config.h"
 
@@ -15,6 +16,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
+
+/* For the slowest test under the slowest sanitizer on a machine that does more than this. */
+#define TEST_SECONDS 600
 
 static void (*const suites[])(void) = {
 #define X(noun) suite_##noun,
@@ -24,6 +29,14 @@ static void (*const suites[])(void) = {
 };
 
 static unsigned done, failed;
+
+static void
+on_test_start(const CU_pTest test, const CU_pSuite suite)
+{
+    (void)test;
+    (void)suite;
+    alarm(TEST_SECONDS);
+}
 
 /* CUnit calls this after each test with the list of what failed in it. */
 static void
@@ -82,6 +95,7 @@ main(int argc, char **argv)
         fprintf(stderr, "run_units: %s\n", CU_get_error_msg());
         return 2;
     }
+    CU_set_test_start_handler(on_test_start);
     CU_set_test_complete_handler(on_test);
     if (argc > 1 && run_named(argc - 1, argv + 1) < 0)
         return 2;

@@ -10,9 +10,12 @@
 #define SUITES(X) \
     X(address) \
     X(arena) \
+    X(arrival) \
     X(balancers) \
     X(base64) \
+    X(certificates) \
     X(channel) \
+    X(client_hello) \
     X(config) \
     X(date) \
     X(dial) \
@@ -23,7 +26,10 @@
     X(h1_chunked) \
     X(h1_parse) \
     X(h1_stream) \
+    X(h2_downstream) \
+    X(h2_fields) \
     X(h1_write) \
+    X(h2_upstream) \
     X(hash) \
     X(header) \
     X(host_map) \
@@ -45,7 +51,10 @@
     X(schema) \
     X(slice) \
     X(template) \
+    X(tls_client) \
+    X(tls_server) \
     X(tunnel) \
+    X(tunnel_tls) \
     X(uri)
 
 #define X(noun) void suite_##noun(void);

@@ -18,7 +18,7 @@
 
 void suite_parent(void);
 
-#define PATIENCE_MS 10000
+#define PATIENCE_MS 60000
 
 static struct loop *loop;
 static struct parent_handshake *handshake;

@@ -6,8 +6,7 @@
 
 #include <CUnit/CUnit.h>
 #include <pthread.h>
-
-#include "server/base/clock.h"
+#include <time.h>
 
 void suite_pattern(void);
 
@@ -81,11 +80,11 @@ static void
 gives_up_on_endless_backtracking(void)
 {
     static const char subject[] = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa!";
-    uint64_t start = clock_monotonic_ms();
+    clock_t before = clock(); /* what the processor did, however busy it is */
 
     CU_ASSERT_EQUAL(match("^(a+)+$", false, slice_of(subject)), PATTERN_LIMIT);
     CU_ASSERT_EQUAL(match("^(?:a|aa)+$", false, slice_of(subject)), PATTERN_LIMIT);
-    CU_ASSERT(clock_monotonic_ms() - start < 2000);
+    CU_ASSERT((clock() - before) / CLOCKS_PER_SEC < 2);
 }
 
 static void

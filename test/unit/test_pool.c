@@ -94,11 +94,11 @@ line_close(struct line *line)
         close(line->peer);
 }
 
-/* Turns the loop until *flag, for a second at most. */
+/* Turns the loop until *flag, for a minute at most. */
 static void
 wait_for(const bool *flag)
 {
-    uint64_t until_ms = loop_now_ms(worker.loop) + 1000;
+    uint64_t until_ms = loop_now_ms(worker.loop) + 60000;
 
     while (!*flag && loop_now_ms(worker.loop) < until_ms)
         loop_turn(worker.loop, 20);
@@ -349,7 +349,7 @@ destinations_have_a_pool_while_they_need_it(void)
     CU_ASSERT_PTR_NULL(pool_of_destination(&worker, SLICE("www.example.com:81")));
     CU_ASSERT_PTR_EQUAL(pool_take(pool), &line.pooled);
     CU_ASSERT_PTR_EQUAL(pool_of_destination_for_give(&worker, key, 30), pool);
-    until_ms = loop_now_ms(worker.loop) + 1000;
+    until_ms = loop_now_ms(worker.loop) + 60000;
     while (pool_of_destination(&worker, key) != NULL && loop_now_ms(worker.loop) < until_ms)
         loop_turn(worker.loop, 20);
     CU_ASSERT_PTR_NULL(pool_of_destination(&worker, key));

@@ -12,8 +12,8 @@
 #include <malloc.h>
 #include <stdlib.h>
 #include <stdio.h>
+#include <time.h>
 
-#include "server/base/clock.h"
 #include "server/config/tables.h"
 #include "server/host_map.h"
 #include "server/snapshot.h"
@@ -271,7 +271,7 @@ ten_thousand_sites_are_linked_in_little_time_and_memory(void)
     size_t bytes = 0;
     struct snapshot *snapshot;
     struct err err;
-    uint64_t start_ms;
+    clock_t before;
     int i;
 
     bytes += (size_t)sprintf(text, FRONT GROUP_OF_TWO "sites = (\n");
@@ -280,11 +280,11 @@ ten_thousand_sites_are_linked_in_little_time_and_memory(void)
                                  "{ name = \"h%d\"; hosts = \"h%d.bench.test\";"
                                  " group = \"g\"; }%s\n",
                                  i, i, i + 1 < COUNT ? "," : " );");
-    start_ms = clock_monotonic_ms();
+    before = clock(); /* what the processor did, however busy it is */
     snapshot = read_bytes(slice_make(text, bytes), &err);
     free(text);
     CU_ASSERT_PTR_NOT_NULL_FATAL(snapshot);
-    CU_ASSERT(clock_monotonic_ms() - start_ms < 5000); /* far more than is needed */
+    CU_ASSERT((clock() - before) / CLOCKS_PER_SEC < 5); /* far more than is needed */
     CU_ASSERT_PTR_EQUAL(host_map_find(snapshot->conf.hosts, SLICE("h1234.bench.test")),
                         snapshot->conf.sites.items[1234]);
     CU_ASSERT(((size_t)1 << 30) - snapshot->arena.left_bytes < 10u << 20);
