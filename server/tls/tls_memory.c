@@ -3,6 +3,10 @@
  *
  * Each piece has its size in front of it. A piece may be given back on another
  * thread than it was taken on: it then belongs to that one.
+ *
+ * Buffers of records and handshakes are large and short-lived, and a crowd of
+ * clients makes many of them at once. They are pages of their own, so that they
+ * leave no holes between what stays.
  */
 #include "config.h"
 
@@ -13,13 +17,16 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #define STEP_BYTES 16u
 #define CLASSES 128u         /* up to 2 KiB */
-#define RECORD_CLASS CLASSES /* buffers for records: one size for all */
-#define RECORD_MIN_BYTES (16u * 1024)
-#define RECORD_BYTES (18u * 1024)
+#define BUFFER_CLASS CLASSES /* for records and handshakes: one size for all */
+#define BUFFER_MIN_BYTES (16u * 1024)
+#define BUFFER_PAGES_BYTES (24u * 1024)
+#define BUFFER_BYTES (BUFFER_PAGES_BYTES - (uint32_t)offsetof(struct piece, data))
 #define KEEP_BYTES (128u * 1024) /* of each class */
+#define KEEP_BUFFERS_BYTES (1024u * 1024)
 #define NO_CLASS UINT32_MAX
 
 struct piece {
@@ -47,12 +54,41 @@ class_of(size_t bytes, size_t *rounded)
         *rounded = (class + 1) * STEP_BYTES;
         return class;
     }
-    if (bytes > RECORD_MIN_BYTES && bytes <= RECORD_BYTES) {
-        *rounded = RECORD_BYTES;
-        return RECORD_CLASS;
+    if (bytes > BUFFER_MIN_BYTES && bytes <= BUFFER_BYTES) {
+        *rounded = BUFFER_BYTES;
+        return BUFFER_CLASS;
     }
     *rounded = bytes;
     return NO_CLASS;
+}
+
+static struct piece *
+piece_new(uint32_t class, size_t bytes)
+{
+    struct piece *piece;
+
+    if (class != BUFFER_CLASS) {
+        piece = malloc(offsetof(struct piece, data) + bytes);
+    } else {
+        piece = mmap(NULL, BUFFER_PAGES_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+                     -1, 0);
+        if (piece == MAP_FAILED)
+            piece = NULL;
+    }
+    if (piece == NULL)
+        return NULL;
+    piece->class = class;
+    piece->bytes = (uint32_t)bytes;
+    return piece;
+}
+
+static void
+piece_free(struct piece *piece)
+{
+    if (piece->class == BUFFER_CLASS)
+        munmap(piece, BUFFER_PAGES_BYTES);
+    else
+        free(piece);
 }
 
 static struct piece *
@@ -77,12 +113,14 @@ take(size_t bytes, const char *file, int line)
         shelves[class].kept_bytes -= rounded;
         return piece->data;
     }
-    piece = malloc(offsetof(struct piece, data) + rounded);
-    if (piece == NULL)
-        return NULL;
-    piece->class = class;
-    piece->bytes = (uint32_t)rounded;
-    return piece->data;
+    piece = piece_new(class, rounded);
+    return piece != NULL ? piece->data : NULL;
+}
+
+static size_t
+most_kept(uint32_t class)
+{
+    return class == BUFFER_CLASS ? KEEP_BUFFERS_BYTES : KEEP_BYTES;
 }
 
 static void
@@ -96,8 +134,8 @@ give(void *data, const char *file, int line)
         return;
     piece = piece_of(data);
     if (piece->class == NO_CLASS || shelves == NULL ||
-        shelves[piece->class].kept_bytes >= KEEP_BYTES) {
-        free(piece);
+        shelves[piece->class].kept_bytes >= most_kept(piece->class)) {
+        piece_free(piece);
         return;
     }
     shelf = &shelves[piece->class];
@@ -148,7 +186,7 @@ tls_memory_let_go(void)
             struct piece *piece = shelves[i].first;
 
             shelves[i].first = piece->next;
-            free(piece);
+            piece_free(piece);
         }
     }
     free(shelves);

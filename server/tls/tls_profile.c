@@ -208,6 +208,7 @@ void
 tls_profile_free(struct tls_profile *profile)
 {
     list_remove(&profile->link);
+    timer_disarm(&profile->stall_timer);
     SSL_CTX_free(profile->openssl);
 }
 
@@ -235,7 +236,9 @@ make(struct tls_thread *thread, const struct listener_conf *listener)
     if (profile == NULL)
         return NULL;
     list_init(&profile->link);
+    list_init(&profile->under_way);
     list_init(&profile->waiting);
+    timer_init(&profile->stall_timer, tls_server_on_stall);
     profile->id = listener->tls.server->profile_id;
     profile->thread = thread;
     profile->is_http = is_http(listener);

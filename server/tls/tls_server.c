@@ -9,7 +9,9 @@
  * A full handshake costs as much as dozens of requests. So none is made where its
  * bytes are noticed: who can go on is queued, and each turn of the loop takes so
  * many from the queue as fit into a short time; the others are served meanwhile.
- * Who has said nothing yet holds no memory of OpenSSL's and does not count.
+ * Who has said nothing yet holds no memory of OpenSSL's and does not count. Nor
+ * does, while others wait, who has kept us waiting for long: else a few that do so on
+ * purpose would lock out everybody.
  */
 #include "config.h"
 
@@ -40,9 +42,16 @@
 /* Spent on handshakes before others get their turn. */
 #define TURN_NS 1000000u
 
+/* While others wait a handshake may take this part of its time; how often that is
+ * looked at. */
+#define STALL_PART 10u
+#define STALL_LOOK_MS 100u
+
 struct tls_accept {
     struct conn conn;
     struct list link; /* of those that are ready, or wait */
+    struct list slot_link; /* profile->under_way */
+    uint64_t began_ms;     /* with has_slot: when it was given */
     struct worker *worker;
     struct listener_conf *listener;
     struct generation *generation;
@@ -221,6 +230,8 @@ static void
 take_slot(struct tls_accept *accept)
 {
     accept->has_slot = true;
+    accept->began_ms = loop_now_ms(accept->worker->loop);
+    list_push_back(&accept->profile->under_way, &accept->slot_link);
     accept->profile->shaking++;
     counter_up(accept->worker->counters, tls_handshakes_open);
 }
@@ -235,6 +246,7 @@ give_slot(struct tls_accept *accept)
     if (!accept->has_slot)
         return;
     accept->has_slot = false;
+    list_remove(&accept->slot_link);
     profile->shaking--;
     counter_down(accept->worker->counters, tls_handshakes_open);
     if (list_is_empty(&profile->waiting))
@@ -251,6 +263,8 @@ wait_for_others(struct tls_accept *accept)
     list_push_back(&accept->profile->waiting, &accept->link);
     accept->is_waiting = true;
     counter_up(accept->worker->counters, tls_handshakes_waiting);
+    if (!timer_is_armed(&accept->profile->stall_timer))
+        timer_arm(accept->worker->loop, &accept->profile->stall_timer, STALL_LOOK_MS);
 }
 
 /* ---- the end */
@@ -338,6 +352,36 @@ fail(struct tls_accept *accept, const char *why)
     accept->on_accepted(accept->arg, &accepted);
 }
 
+/* Takes the place of the oldest one that waits for its client, if it has done so
+ * for long. */
+static bool
+pass_slot_on(struct tls_profile *profile, uint64_t now_ms)
+{
+    list_each(link, &profile->under_way) {
+        struct tls_accept *accept = container_of(link, struct tls_accept, slot_link);
+
+        if (now_ms - accept->began_ms < accept->listener->tls.handshake_ms / STALL_PART)
+            return false; /* nor have those behind it */
+        if (list_is_linked(&accept->link) || accept->choice.is_waiting)
+            continue; /* it is our turn */
+        give_slot(accept);
+        return true;
+    }
+    return false;
+}
+
+void
+tls_server_on_stall(struct timer *timer)
+{
+    struct tls_profile *profile = container_of(timer, struct tls_profile, stall_timer);
+    struct loop *loop = profile->thread->worker->loop;
+
+    while (!list_is_empty(&profile->waiting) && pass_slot_on(profile, loop_now_ms(loop)))
+        ;
+    if (!list_is_empty(&profile->waiting))
+        timer_arm(loop, timer, STALL_LOOK_MS);
+}
+
 static void
 fail_by_library(struct tls_accept *accept)
 {
@@ -422,7 +466,7 @@ begin(struct tls_accept *accept)
 static void
 go_on(struct tls_accept *accept)
 {
-    if (!accept->has_slot) {
+    if (accept->session == NULL && !accept->has_slot) {
         if (is_full(accept)) {
             wait_for_others(accept);
             return;
@@ -513,6 +557,7 @@ make(struct worker *worker, struct listener_conf *listener, const struct accepte
     if (accept == NULL)
         return NULL;
     list_init(&accept->link);
+    list_init(&accept->slot_link);
     accept->worker = worker;
     accept->listener = listener;
     accept->profile = profile;

@@ -25,8 +25,13 @@ struct tls_profile {
     bool offers_h2, is_http;
     unsigned accepts;    /* that have this profile */
     unsigned shaking;    /* of them, under way */
-    struct list waiting; /* of struct tls_accept: until there are fewer */
+    struct list under_way; /* of struct tls_accept, in the order they began */
+    struct list waiting;   /* of struct tls_accept: until there are fewer */
+    struct timer stall_timer; /* while some wait */
 };
+
+/* on_due of stall_timer. */
+void tls_server_on_stall(struct timer *timer);
 
 struct tls_thread {
     struct worker *worker;

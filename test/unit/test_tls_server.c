@@ -1047,6 +1047,7 @@ lets_handshakes_wait_for_others(void)
 
     set_up();
     listener.tls.max_handshakes = 1;
+    listener.tls.handshake_ms = 600000;
     serve();
     begin(&slow, 0, "a.test");
     start(&slow);
@@ -1068,6 +1069,33 @@ lets_handshakes_wait_for_others(void)
         end(&pairs[i]);
     }
     end(&slow);
+    tear_down();
+}
+
+/* Who stalls on purpose holds up others for a part of its time only. */
+static void
+takes_the_place_of_a_handshake_that_stalls(void)
+{
+    struct pair stalled, waiting;
+
+    set_up();
+    listener.tls.max_handshakes = 1;
+    listener.tls.handshake_ms = 60000;
+    serve();
+    begin(&stalled, 0, "a.test");
+    start(&stalled);
+    SSL_connect(stalled.ssl);
+    loop_turn(workers[0].loop, 1);
+    loop_turn(workers[0].loop, 1);
+    begin(&waiting, 0, "b.test");
+    start(&waiting);
+    listener.tls.handshake_ms = 500; /* of which a part is over soon */
+    CU_ASSERT_TRUE(shake(&waiting));
+    CU_ASSERT_FALSE(stalled.is_accepted);
+    CU_ASSERT_TRUE(shake(&stalled)); /* it has lost nothing but its place */
+    CU_ASSERT_EQUAL(counters.tls_handshakes_open, 0);
+    end(&waiting);
+    end(&stalled);
     tear_down();
 }
 
@@ -1560,6 +1588,7 @@ suite_tls_server(void)
     ADD(names_the_file_that_is_no_good);
     ADD(gives_up_on_the_silent);
     ADD(lets_handshakes_wait_for_others);
+    ADD(takes_the_place_of_a_handshake_that_stalls);
     ADD(waits_for_certificates_and_may_be_cancelled);
     ADD(refuses_when_its_certificate_is_no_good);
     ADD(refuses_what_is_not_tls);
