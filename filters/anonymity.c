@@ -158,7 +158,7 @@ finish(void *arg, struct conf *all, struct arena *arena, struct err *err)
 static bool
 is_foreign_via(const struct field *field)
 {
-    return field->id == FIELD_VIA && field->value.data != via_value().data;
+    return field->id == FIELD_VIA && !via_is_value(field->value);
 }
 
 static bool

@@ -102,7 +102,7 @@ static bool
 is_hidden(const struct field *field, void *arg)
 {
     if (field->id == FIELD_VIA)
-        return field->value.data != via_value().data;
+        return !via_is_value(field->value);
     return field_set_has(arg, field);
 }
 

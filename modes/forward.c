@@ -324,7 +324,8 @@ prepare(struct exchange *ex)
 {
     const struct forward_conf *forward = conf_of(ex);
 
-    fields_add(&ex->request.fields, &ex->arena, FIELD_VIA, via_value());
+    fields_add(&ex->request.fields, &ex->arena, FIELD_VIA,
+               via_value(ex->down->ops->protocol, ex->request.minor_version));
     if (ex->site != NULL) {
         site_add_forwarding(ex, FORWARDING_X);
         return site_prepare(ex);

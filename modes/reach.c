@@ -20,6 +20,7 @@
 #include "modes/road.h"
 #include "server/http/h1_upstream.h"
 #include "server/http/h2_upstream.h"
+#include "server/log/log_thread.h"
 #include "server/net/dial.h"
 #include "server/net/proxy_protocol.h"
 #include "server/tls/tls_client.h"
@@ -439,6 +440,17 @@ count_handshake(struct exchange *ex, const struct tls_session *session)
         counter_up(ex->worker->counters, upstream_tls_resumed);
 }
 
+/* Destinations of forward mode are the clients' own choice. */
+static void
+log_insecure(const struct exchange *ex, const char *why)
+{
+    static struct log_limit failed = LOG_LIMIT(5);
+
+    if (ex->endpoint != NULL)
+        log_limited(&failed, LEVEL_WARN, "endpoint %s/%s: TLS: %s", ex->to.group->name,
+                    ex->endpoint->to, why);
+}
+
 static void
 on_secured(void *arg, int fd, const struct tls_result *result)
 {
@@ -451,6 +463,7 @@ on_secured(void *arg, int fd, const struct tls_result *result)
         reach->connection.tls = result->session;
         reach->state = READY;
     } else {
+        log_insecure(ex, result->detail);
         fail_handshake(ex, result->is_timeout, result->proxy_error,
                        arena_strdup(&ex->arena, result->detail));
     }

@@ -140,7 +140,8 @@ prepare(struct exchange *ex)
     site_add_forwarding(ex, (enum forwarding)reverse->forwarding);
     if (reverse->client_cert)
         site_add_client_certificate(ex);
-    fields_add(&ex->request.fields, &ex->arena, FIELD_VIA, via_value());
+    fields_add(&ex->request.fields, &ex->arena, FIELD_VIA,
+               via_value(ex->down->ops->protocol, ex->request.minor_version));
     return step;
 }
 

@@ -417,7 +417,8 @@ on_response(struct exchange *ex)
     if (fields_has(&response->fields, FIELD_CONNECTION))
         fields_remove_hop_by_hop(&response->fields);
     if (ex->listener->mode->adds_via)
-        fields_add(&response->fields, &ex->arena, FIELD_VIA, via_value());
+        fields_add(&response->fields, &ex->arena, FIELD_VIA,
+                   via_value(ex->up->ops->protocol, response->minor_version));
     jump(ex, STEP_FETCHED);
 }
 

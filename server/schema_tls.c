@@ -12,6 +12,7 @@
 #include "server/config/reader.h"
 #include "server/host_map.h"
 #include "server/schema_link.h"
+#include "server/tls/local_ca.h"
 
 #define SECOND 1000
 #define MINUTE (60 * SECOND)
@@ -19,6 +20,40 @@
 #define DAY (24 * HOUR)
 #define CERTIFICATES_MAX 4 /* one for each kind of key, and then some */
 #define YEAR_S (365u * 24 * 3600)
+
+/* ---- files */
+
+/* The supervisor, a command and the worker process need not be in the same folder. */
+static int
+check_path(const char *option, const char *path, struct err *err)
+{
+    if (path == NULL || path[0] == '/')
+        return 0;
+    return err_set(err, "%s: \"%s\" is not an absolute path", option, path);
+}
+
+static int
+check_certificate_paths(const struct config_list *certificates, struct err *err)
+{
+    for (size_t i = 0; i < certificates->count; i++) {
+        const struct certificate_conf *conf = certificates->items[i];
+
+        if (strcmp(conf->chain, LOCAL_CERTIFICATE) != 0 &&
+            check_path("certificates", conf->chain, err) < 0)
+            return -1;
+        if (check_path("certificates: key", conf->key, err) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+static int
+check_client_paths(const struct client_certificate_conf *conf, struct err *err)
+{
+    if (check_path("client_certificates: ca", conf->ca, err) < 0)
+        return -1;
+    return check_path("client_certificates: crl", conf->crl, err);
+}
 
 /* ---- certificates */
 
@@ -158,9 +193,10 @@ const struct option tls_options[] = {
       .fallback = "10s", .min = 1, .max = HOUR,
       .text = "Time a client has for its TLS handshake." },
     { .name = "max_handshakes", .type = OPTION_INT,
-      .offset = offsetof(struct tls_conf, max_handshakes), .fallback = "1024", .min = 1,
+      .offset = offsetof(struct tls_conf, max_handshakes), .fallback = "256", .min = 1,
       .max = 1000000,
-      .text = "Handshakes at a time on each worker thread; further clients wait." },
+      .text = "Handshakes at a time on each worker thread; further clients wait. While they "
+              "do, a client that takes more than a tenth of the time handshake does not count." },
     { .name = "tickets", .type = OPTION_BOOL, .offset = offsetof(struct tls_conf, tickets),
       .fallback = "true", .text = "Let clients resume sessions with tickets (RFC 8446, 5077)." },
     { .name = "ticket_keys", .type = OPTION_STRING,
@@ -223,7 +259,10 @@ link_listener_tls(struct linker *linker, struct listener_conf *listener)
         return 0;
     tls->passes_through = listener->sites != NULL && listener->mode->on_pass_through != NULL &&
                           site_that(linker->conf, is_passed_through) != NULL;
-    if (check_client_certificates(&tls->client, linker->err) < 0)
+    if (check_client_certificates(&tls->client, linker->err) < 0 ||
+        check_client_paths(&tls->client, linker->err) < 0 ||
+        check_certificate_paths(&tls->certificates, linker->err) < 0 ||
+        check_path("ticket_keys", tls->ticket_keys, linker->err) < 0)
         return -1;
     if (tls->certificates.count > 0)
         return 0;
@@ -277,10 +316,11 @@ tls_parse_hsts(struct config_reader *reader, const struct config_node *node, voi
 int
 link_site_tls(struct linker *linker, struct site_conf *site)
 {
-    if (check_client_certificates(&site->client, linker->err) < 0)
+    if (check_client_certificates(&site->client, linker->err) < 0 ||
+        check_client_paths(&site->client, linker->err) < 0)
         return -1;
     if (site->pass_through_name == NULL)
-        return 0;
+        return check_certificate_paths(&site->certificates, linker->err);
     if (site->certificates.count > 0)
         return err_set(linker->err, "pass_through and certificates exclude each other: who passes "
                                     "TLS on does not end it");
@@ -384,5 +424,8 @@ link_group_tls(struct linker *linker, struct group_conf *group)
         return err_set(linker->err, "protocol h2c is without TLS; with it, it is called h2");
     if (group->tls.client.chain == NULL && group->tls.client.key != NULL)
         return err_set(linker->err, "tls: key without chain means nothing");
-    return 0;
+    if (check_path("tls: ca", group->tls.ca, linker->err) < 0 ||
+        check_path("tls: chain", group->tls.client.chain, linker->err) < 0)
+        return -1;
+    return check_path("tls: key", group->tls.client.key, linker->err);
 }

@@ -15,7 +15,8 @@ extern const struct option tls_options[];
 extern const struct option upstream_tls_options[];
 
 /* One chain alone, or several with their keys. */
-#define CERTIFICATES_FORM "\"CHAIN-AND-KEY\" or ( { chain = \"FILE\"; key = \"FILE\"; }, ... )"
+#define CERTIFICATES_FORM \
+    "\"CHAIN-AND-KEY\", \"local\" or ( { chain = \"FILE\"; key = \"FILE\"; }, ... )"
 
 /* For OPTION_CUSTOM rows of struct site_conf. */
 int tls_parse_hsts(struct config_reader *reader, const struct config_node *node, void *target,

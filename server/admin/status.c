@@ -194,6 +194,16 @@ write_certificates(FILE *out)
 }
 
 static void
+write_tls(FILE *out, const struct counters *sum)
+{
+    if (sum->tls_handshakes + sum->tls_handshake_failures + sum->tls_handshakes_open == 0)
+        return;
+    fprintf(out, "TLS          %" PRIu64 " handshakes, %" PRIu64 " resumed, %" PRIu64
+            " failed, %" PRIu64 " under way\n", sum->tls_handshakes, sum->tls_handshakes_resumed,
+            sum->tls_handshake_failures, sum->tls_handshakes_open);
+}
+
+static void
 write_totals(FILE *out, const struct status_facts *facts)
 {
     struct log_counts logs = log_counts();
@@ -206,6 +216,7 @@ write_totals(FILE *out, const struct status_facts *facts)
             " accepted, %" PRIu64 " refused\n",
             sum.connections_open, facts->max_connections, sum.connections_accepted,
             sum.connections_refused);
+    write_tls(out, &sum);
     fprintf(out, "requests     %" PRIu64 " read, %" PRIu64 " bad, %" PRIu64
             " denied; answers %" PRIu64 " 2xx, %" PRIu64 " 3xx, %" PRIu64 " 4xx, %" PRIu64 " 5xx\n",
             sum.requests, sum.requests_bad, sum.requests_denied, sum.responses_2xx,

@@ -4,16 +4,13 @@
 
 #include "server/commands/members.h"
 
+#include "server/commands/check_files.h"
 #include "server/config/reader.h"
 #include "server/privileges.h"
 #include "server/snapshot.h"
-#include "server/tls/certificates.h"
-#include "server/tls/local_ca.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 static const struct flag flags[] = {
     CONF_FLAG,
@@ -24,63 +21,6 @@ static const char *
 plural(size_t count)
 {
     return count == 1 ? "" : "s";
-}
-
-/* ---- files that it names */
-
-/* The local CA's is made at the start. */
-static bool
-is_made_later(const struct certificate_conf *conf)
-{
-    return strcmp(conf->chain, LOCAL_CERTIFICATE) == 0 &&
-           access(local_ca_path(conf->chain), F_OK) < 0 && errno == ENOENT;
-}
-
-/* How many are no good. what and name say who wants them. */
-static unsigned
-check_certificates(const struct config_list *certificates, const char *what, const char *name)
-{
-    const struct certificate_conf *first = certificates->count > 0 ? certificates->items[0] : NULL;
-    struct bundle *bundle;
-    struct err err;
-
-    if (first == NULL || is_made_later(first))
-        return 0;
-    bundle = bundle_load(certificates, &err);
-    if (bundle == NULL) {
-        fprintf(stderr, "%s:%u: %s \"%s\": certificates: %s\n", first->place.file,
-                first->place.line, what, name, err.text);
-        return 1;
-    }
-    bundle_unref(bundle);
-    return 0;
-}
-
-static unsigned
-check_files(const struct conf *conf)
-{
-    unsigned bad = 0;
-
-    for (size_t i = 0; i < conf->listeners.count; i++) {
-        const struct listener_conf *listener = conf->listeners.items[i];
-
-        bad += check_certificates(&listener->tls.certificates, "listener", listener->name);
-    }
-    for (size_t i = 0; i < conf->sites.count; i++) {
-        const struct site_conf *site = conf->sites.items[i];
-
-        bad += check_certificates(&site->certificates, "site", site->name);
-    }
-    for (size_t i = 0; i < conf->groups.count; i++) {
-        struct group_conf *group = conf->groups.items[i];
-        struct certificate_conf client = group->tls.client;
-        void *items[] = { &client };
-        const struct config_list one = { items, client.chain != NULL };
-
-        client.place = group->tls.place;
-        bad += check_certificates(&one, "group", group->name);
-    }
-    return bad;
 }
 
 /* The configuration is good by itself; root would still have to become its user. */

@@ -240,6 +240,7 @@ find_option(const struct option *options, const char *name)
 /* ---- single values */
 
 #define KIND(kind) (1u << (kind))
+#define WANTED_BYTES 256
 
 /* The kinds of node a type is written as, and how to say so. */
 static const struct {
@@ -268,15 +269,29 @@ static const struct {
     [OPTION_FAMILY] = { KIND(CONFIG_TEXT), "a word in quotes" },
 };
 
+/* What would be accepted; text is room for it. */
+static const char *
+wanted_text(const struct option *row, char text[WANTED_BYTES])
+{
+    size_t used = 0;
+
+    if (row->type != OPTION_ENUM)
+        return accepts[row->type].wanted;
+    for (int i = 0; row->words[i] != NULL && used < WANTED_BYTES; i++)
+        used += (size_t)snprintf(text + used, WANTED_BYTES - used, "%s\"%s\"",
+                                 i > 0 ? " or " : "", row->words[i]);
+    return text;
+}
+
 static bool
 check_kind(struct config_reader *reader, const struct option *row, const struct config_node *node)
 {
-    char value[CONFIG_VALUE_BYTES];
+    char value[CONFIG_VALUE_BYTES], wanted[WANTED_BYTES];
 
     if ((accepts[row->type].kinds & KIND(config_node_kind(node))) != 0)
         return true;
     report(reader, config_node_line(node), "%s wants %s, found %s", row->name,
-           accepts[row->type].wanted, config_node_value_text(node, value));
+           wanted_text(row, wanted), config_node_value_text(node, value));
     return false;
 }
 

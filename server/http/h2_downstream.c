@@ -900,7 +900,7 @@ go_on(struct h2_downstream *d)
 {
     switch ((enum state)d->state) {
     case OPEN:
-        if (d->conn.may_write && d->session.out != NULL)
+        if (d->conn.may_write && d->session.out.first != NULL)
             h2_session_flush(&d->session);
         after_read(d, h2_session_read(&d->session));
         return;

@@ -23,6 +23,7 @@
 
 #define LINE_OVERHEAD_BYTES 32 /* RFC 9113 section 6.5.2 */
 #define LENGTH_MAX ((uint64_t)INT64_MAX)
+#define OWN_LINES 8 /* besides the fields: pseudo-fields, date, length ... */
 
 /* ---- faults */
 
@@ -584,14 +585,19 @@ add_line(struct h2_lines *lines, struct slice name, struct slice value)
     };
 }
 
-/* Room for so many fields and a few lines of ours. */
+/* Room for so many fields and a few lines of ours. nghttp2 copies the array as
+ * soon as it gets it: most fit into one that all share. */
 static struct h2_lines
 new_lines(struct arena *arena, size_t fields)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
+    static _Thread_local nghttp2_nv shared[64];
+    nghttp2_nv *items = shared;
 
     pthread_once(&once, make_lower_names);
-    return (struct h2_lines){ arena_alloc(arena, (fields + 8) * sizeof(nghttp2_nv)), 0 };
+    if (fields + OWN_LINES > ARRAY_COUNT(shared))
+        items = arena_alloc(arena, (fields + OWN_LINES) * sizeof(*items));
+    return (struct h2_lines){ items, 0 };
 }
 
 /* All but what belongs to HTTP/1's connections and framing. */

@@ -69,8 +69,8 @@ MUST_USE int h2_head_to_trailers(struct h2_head *head, const struct fields **tra
 /* ---- to the wire
  *
  * Names and values are borrowed (NGHTTP2_NV_FLAG_NO_COPY_*): they must live until
- * the frame has been produced. The array comes from the exchange's arena; NULL
- * when that is spent. */
+ * the frame has been made. The array is good until the next one is made on this
+ * thread; NULL when the arena is spent. */
 
 struct h2_lines {
     nghttp2_nv *items;

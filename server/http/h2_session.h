@@ -22,10 +22,10 @@
 
 #include "server/http/body.h"
 #include "server/http/h2_fields.h"
+#include "server/http/h2_run.h"
 #include "server/http/rate_guard.h"
 #include "server/net/conn.h"
 
-struct h2_block;
 struct h2_session;
 struct h2_stream;
 struct worker;
@@ -88,14 +88,14 @@ struct h2_session {
     struct list waiting[H2_URGENCIES]; /* of streams whose sink waits for room */
     uint32_t waiters;                  /* on them */
     uint32_t active[H2_URGENCIES];     /* streams with content of ours to come */
-    struct h2_head *head;              /* whose lines arrive now */
+    struct h2_head *head;              /* whose lines arrive now, perhaps over several reads */
+    struct h2_stream *head_stream;     /* to which it belongs */
     struct h2_stream *head_of;         /* for comparison only: it may be gone */
     struct task task;                  /* makes and sends output at the end of the turn */
-    struct h2_block *out, *out_last;   /* frames to be sent */
+    struct h2_run out;                 /* frames to be sent */
     uint32_t out_bytes, control_bytes; /* of them; of them neither content nor head */
     uint64_t held_bytes;               /* content of all streams not taken yet */
     uint64_t owed_bytes;               /* of the connection's window, not given back yet */
-    uint64_t buffer_bytes;
     uint64_t free_held_bytes;          /* so much may be held without being owed */
     uint64_t output_bytes;
     uint32_t open_streams;             /* structs */
@@ -118,7 +118,7 @@ struct h2_stream {
     struct source source;   /* the content that the peer sends */
     struct sink sink;       /* for ours */
     struct list link, news_link, wait_link;
-    struct h2_block *in, *in_last; /* content not taken yet */
+    struct h2_run in;       /* content not taken yet */
     uint64_t in_bytes;
     uint64_t received_bytes; /* content, ever */
     uint64_t sent_bytes;

@@ -629,7 +629,7 @@ detach(struct upstream *up, struct exchange *ex, struct accepted *accepted)
 }
 
 static const struct upstream_ops h2_ops = {
-    .protocol = "HTTP/2",
+    .protocol = "HTTP/2.0",
     .send = send_request,
     .release = release,
     .detach = detach,
@@ -679,7 +679,7 @@ on_ready(struct conn *conn)
 
     if (conn->may_read || conn->saw_hangup)
         read_on(c);
-    if (!c->is_closed && conn->may_write && c->session.out != NULL)
+    if (!c->is_closed && conn->may_write && c->session.out.first != NULL)
         h2_session_flush(&c->session);
 }
 

@@ -7,29 +7,47 @@
 #include <stdio.h>
 #include <sys/random.h>
 
-#define NAME_AT 4 /* behind "1.1 " */
+#define NAME "bascule-%08x"
 
-static char value[32] = "1.1 bascule";
+enum { VIA_1_0, VIA_1_1, VIA_2, VIA_COUNT };
+
+static char name[24] = "bascule";
+static char values[VIA_COUNT][32] = { "1.0 bascule", "1.1 bascule", "2 bascule" };
 
 void
 via_init(void)
 {
     uint32_t number = 0;
 
-    if (getrandom(&number, sizeof(number), 0) == (ssize_t)sizeof(number))
-        snprintf(value, sizeof(value), "1.1 bascule-%08x", number);
+    if (getrandom(&number, sizeof(number), 0) != (ssize_t)sizeof(number))
+        return;
+    snprintf(name, sizeof(name), NAME, number);
+    snprintf(values[VIA_1_0], sizeof(values[0]), "1.0 " NAME, number);
+    snprintf(values[VIA_1_1], sizeof(values[0]), "1.1 " NAME, number);
+    snprintf(values[VIA_2], sizeof(values[0]), "2 " NAME, number);
 }
 
 struct slice
 via_name(void)
 {
-    return slice_of(value + NAME_AT);
+    return slice_of(name);
 }
 
 struct slice
-via_value(void)
+via_value(const char *protocol, unsigned minor_version)
 {
-    return slice_of(value);
+    if (strcmp(protocol, "HTTP/2.0") == 0)
+        return slice_of(values[VIA_2]);
+    return slice_of(values[minor_version == 0 ? VIA_1_0 : VIA_1_1]);
+}
+
+bool
+via_is_value(struct slice value)
+{
+    for (unsigned i = 0; i < VIA_COUNT; i++)
+        if (value.data == values[i])
+            return true;
+    return false;
 }
 
 /* Received-protocol, white space, received-by. */

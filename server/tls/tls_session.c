@@ -69,6 +69,9 @@ tls_session_free(struct tls_session *session)
 {
     if (session == NULL)
         return;
+    /* Who hangs up without a word may come back all the same: otherwise OpenSSL
+     * would forget the session. */
+    SSL_set_shutdown(session->ssl, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
     SSL_free(session->ssl);
     tls_wire_fini(&session->wire);
     free(session->early);
@@ -211,7 +214,7 @@ tls_session_shake(struct tls_session *session, bool takes_early)
     bool is_early = session->is_early || (takes_early && SSL_in_before(session->ssl));
     int result;
 
-    tls_desk_begin(0, false);
+    tls_desk_begin(0, true); /* the end may have come with these bytes, and is told only once */
     result = is_early ? read_early(session) : SSL_do_handshake(session->ssl);
     if (result != 1)
         return suspend(session, SSL_get_error(session->ssl, result));

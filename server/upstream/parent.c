@@ -387,7 +387,7 @@ begin_http(struct parent_handshake *hs)
     put_slice(hs, SLICE(" HTTP/1.1\r\nHost: "));
     put_authority(hs);
     put_slice(hs, SLICE("\r\nVia: ")); /* by which a loop of parents is found */
-    put_slice(hs, via_value());
+    put_slice(hs, via_value("HTTP/1.1", 1));
     if (hs->parent->user != NULL)
         put_basic_credentials(hs);
     put_slice(hs, SLICE("\r\n\r\n"));

@@ -327,7 +327,7 @@ class H2(TlsStream):
     def _goaway(self, found):
         equal(found.stream, 0, "stream of GOAWAY")
         last = struct.unpack("!I", found.payload[:4])[0]
-        check(self.goaway is None or last <= self.goaway[0], "GOAWAY takes more streams than before")
+        check(self.goaway is None or last <= self.goaway[0], "GOAWAY takes more than before")
         self.goaway = (last, error_of(found.payload[4:8]), found.payload[8:])
 
     def _window_update(self, found):

@@ -2,7 +2,7 @@
 """secure - TLS clients: Python's own, and openssl s_client for what that cannot do."""
 
 import re
-import socket
+import select
 import ssl
 import subprocess
 
@@ -133,8 +133,15 @@ class SClient:
                 raise Failure("openssl s_client never ended") from None
         self.process.stdin.write(request)
         self.process.stdin.flush()
-        reader = _Pipe(self.process.stdout)
-        return reader.until(until)
+        found = b""
+        while until not in found:
+            if not select.select([self.process.stdout], [], [], WAIT)[0]:
+                raise Failure(f"openssl s_client says nothing more: {found[-500:]!r}")
+            data = self.process.stdout.read1(65536)
+            if not data:
+                break
+            found += data
+        return found
 
     def find(self, pattern, what=None):
         match = re.search(pattern, self.text, re.M)
@@ -144,31 +151,3 @@ class SClient:
 
     def has(self, pattern):
         return re.search(pattern, self.text, re.M) is not None
-
-
-class _Pipe:
-    """Reads a pipe with a deadline for each wait."""
-
-    def __init__(self, pipe):
-        self.pipe = pipe
-
-    def until(self, wanted):
-        import select  # noqa: only here
-        found = b""
-        while wanted not in found:
-            if not select.select([self.pipe], [], [], WAIT)[0]:
-                raise Failure(f"openssl s_client says nothing more: {found[-500:]!r}")
-            data = self.pipe.read1(65536)
-            if not data:
-                break
-            found += data
-        return found
-
-
-def has_port_closed(address):
-    """Whether nobody accepts connections there."""
-    try:
-        connect(address).close()
-    except (ConnectionRefusedError, socket.timeout):
-        return True
-    return False

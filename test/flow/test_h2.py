@@ -112,7 +112,7 @@ def _():
           ("PUT", "1.1", "site.test", ["1", "2"], "a=b; c=d", "http", b"content"), "the request")
     check(seen.get("Via").startswith("2 "), f"Via: {seen.get('Via')}")
     record = proxy().wait_record("/echo?a=b")
-    check("2" in record["protocol"], f"protocol in the log: {record['protocol']}")
+    check("2" in record["version"], f"protocol in the log: {record['version']}")
 
 
 @test("content with and without a length is passed on, with its trailers")
@@ -372,10 +372,12 @@ def _():
 @test("a reload disturbs no stream; without its listener a connection ends when they have")
 def _():
     held = Held("/held")
-    with start() as daemon, client(daemon=daemon) as c, client(listener="hasty", daemon=daemon) as d:
+    with start() as daemon, client(daemon=daemon) as c, \
+            client(listener="hasty", daemon=daemon) as d:
         stream, other = c.open(request("/held")), d.open(request("/held"))
         for each, number in ((c, stream), (d, other)):
-            each.until(lambda each=each, number=number: each.answers[number].body == b"half", "half")
+            found = each.answers[number]
+            each.until(lambda found=found: found.body == b"half", "the first half")
         daemon.reload(re.sub(r'(?s),\s*\{ name = "hasty".*?\}\s*\n\);', "\n);", CONF, 1))
         held.go()
         equal((c.answer(stream).body, d.answer(other).body), (b"halfdone",) * 2, "content")
@@ -415,7 +417,8 @@ def curl(listener, path, *words):
 @test("curl: GET, HEAD, POST and PUT, with and without TLS")
 def _():
     for listener in ("web", "tls"):
-        equal(curl(listener, "/", "-w", " %{http_version} %{http_code}"), b"hello\n 2 200", listener)
+        found = curl(listener, "/", "-w", " %{http_version} %{http_code}")
+        equal(found, b"hello\n 2 200", listener)
         check(curl(listener, "/blob") == BLOB, "the content differs")
         found = curl(listener, "/", "-I").decode()
         check(found.startswith("HTTP/2 200") and "content-length: 6" in found, found)

@@ -64,6 +64,15 @@ def memory():
     return pages * 4
 
 
+def grown(before, most):
+    """Checks that memory has grown by so many KiB at most; under sanitizers that says nothing."""
+    with open(f"/proc/{proxy().children()[0]}/maps", encoding="utf-8") as file:
+        text = file.read()
+    now = memory()
+    check("libasan" in text or "libtsan" in text or now - before < most,
+          f"memory went from {before} to {now} KiB")
+
+
 def counted(name):
     return sum(value for key, value in proxy().metrics().items() if key.startswith(name))
 
@@ -192,7 +201,7 @@ def _():
                        (CALM, Error.PROTOCOL_ERROR, Error.COMPRESSION_ERROR, Error.REFUSED_STREAM,
                         Error.INTERNAL_ERROR), "error")
                 break
-    check(memory() - before < 16_384, f"memory went from {before} to {memory()} KiB")
+    grown(before, 16_384)
 
 
 @test("20,000 fields in one request, or 20,000 crumbs of a cookie")
@@ -235,7 +244,8 @@ idle_flood("empty SETTINGS", lambda _: frame(Kind.SETTINGS))
 idle_flood("empty DATA", lambda stream: frame(Kind.DATA, 0, stream))
 idle_flood("DATA of padding only", lambda stream: frame(Kind.DATA, PADDED, stream, b"\x02\0\0"))
 idle_flood("PRIORITY", lambda stream: frame(Kind.PRIORITY, 0, stream, u32(0) + b"\1"))
-idle_flood("PRIORITY_UPDATE", lambda stream: frame(Kind.PRIORITY_UPDATE, 0, 0, u32(stream) + b"u=1"))
+idle_flood("PRIORITY_UPDATE",
+           lambda stream: frame(Kind.PRIORITY_UPDATE, 0, 0, u32(stream) + b"u=1"))
 idle_flood("WINDOW_UPDATE of 1 byte", lambda stream: frame(Kind.WINDOW_UPDATE, 0, stream, u32(1)))
 
 
@@ -245,7 +255,7 @@ def _():
         before = memory()
         sent = flood(c, frame(Kind.PING, 0, 0, b"pingping") * 1000, 10_000)
         check(sent < 10_000, "10,000,000 PINGs were taken")
-        check(memory() - before < 16_384, f"memory went from {before} to {memory()} KiB")
+        grown(before, 16_384)
         is_closed(c, CALM)
 
 
@@ -273,7 +283,7 @@ def _():
         for stream in streams:
             answer_ = c.answers[stream]
             c.until(lambda a=answer_: a.reset is not None, "RST_STREAM")
-        check(memory() - before < 65_536, f"memory went from {before} to {memory()} KiB")
+        grown(before, 65_536)
     until(lambda: not counted("bascule_exchanges_open"), "all exchanges ended")
 
 
@@ -308,18 +318,18 @@ def _():
         for _ in range(100):
             c.open(request("/big"))
         until(lambda: counted("bascule_exchanges_open") > 50, "they run")
-        check(memory() - before < 65_536, f"memory went from {before} to {memory()} KiB")
+        grown(before, 65_536)
         until(lambda: not counted("bascule_exchanges_open"), "all exchanges ended")
 
 
-@test("a thousand connections that say hello and nothing more cost little")
+@test("200 connections that say hello and nothing more cost little")
 def _():
     before = memory()
     clients = [h2c(proxy().address("patient")) for _ in range(200)]
     try:
         for c in clients:
             c.greet()
-        check((memory() - before) / len(clients) < 100, f"{(memory() - before) / 200} KiB for each")
+        grown(before, 100 * len(clients))
     finally:
         for c in clients:
             c.close()
@@ -327,8 +337,12 @@ def _():
 
 @test("connections dropped in the middle of everything leave nothing behind")
 def _():
-    origin().on("/slow", lambda request, link: (link.send(head("HTTP/1.1 200 OK", "Content-Length: 9")),
-                                                link.rest(), link.close())[3:] or None)
+    def begun(_request, link):
+        link.send(head("HTTP/1.1 200 OK", "Content-Length: 9"))
+        link.rest()
+        link.close()
+
+    origin().on("/slow", begun)
     for end in ("close", "reset"):
         for _ in range(10):
             c = client()

@@ -521,7 +521,8 @@ for name, value, error in (("ENABLE_PUSH", 2, "PROTOCOL"),
 def _(c):
     c.send_settings([(0xFF, 1), (0xFFFF, 2**32 - 1)])
     c.send_settings([(Setting.MAX_FRAME_SIZE, 2**24 - 1), (Setting.HEADER_TABLE_SIZE, 0),
-                     (Setting.MAX_CONCURRENT_STREAMS, 0), (Setting.MAX_HEADER_LIST_SIZE, 2**32 - 1)])
+                     (Setting.MAX_CONCURRENT_STREAMS, 0),
+                     (Setting.MAX_HEADER_LIST_SIZE, 2**32 - 1)])
     c.decoder.limit = 0
     c.greet()
 

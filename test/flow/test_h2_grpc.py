@@ -21,7 +21,9 @@ listeners = (
     { name = "web"; mode = "reverse"; listen = "127.0.0.1:0"; },
     { name = "tls"; mode = "reverse"; listen = "127.0.0.1:0"; tls = { certificates = "@PEM@"; }; }
 );
-groups = ( { name = "grpc"; max_fails = 0; protocol = "h2c"; endpoints = [ "127.0.0.1:@PORT@" ]; } );
+groups = (
+    { name = "grpc"; max_fails = 0; protocol = "h2c"; endpoints = [ "127.0.0.1:@PORT@" ]; }
+);
 sites = ( { name = "all"; default = true; group = "grpc"; } );
 """
 
@@ -140,7 +142,8 @@ def _():
             found = list(c.unary_stream("/test.Echo/Many")(b"1000", timeout=WAIT))
             equal(found, [b"%d" % i for i in range(1000)], "from the server")
             parts = (os.urandom(10_000) for _ in range(100))
-            equal(c.stream_unary("/test.Echo/Sum")(parts, timeout=WAIT), b"1000000", "to the server")
+            found = c.stream_unary("/test.Echo/Sum")(parts, timeout=WAIT)
+            equal(found, b"1000000", "to the server")
             said = threading.Semaphore(1)
 
             def words():

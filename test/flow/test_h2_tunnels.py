@@ -153,7 +153,8 @@ def _():
         server = backend().accept()
         c.head(stream)
         server.reset()
-        one_of(c.reset_of(stream), (Error.CONNECT_ERROR, Error.CANCEL, Error.INTERNAL_ERROR), "error")
+        one_of(c.reset_of(stream), (Error.CONNECT_ERROR, Error.CANCEL, Error.INTERNAL_ERROR),
+               "error")
         says(c, opened(c, echo_server().port), b"alive")
 
 

@@ -5,7 +5,6 @@ end, refuse or misbehave."""
 import os
 import shutil
 import socket
-import ssl
 import subprocess
 import tempfile
 import threading
@@ -137,7 +136,7 @@ def _():
 @test("trailers pass, from HTTP/2 to HTTP/1.1 and to HTTP/2")
 def _():
     found = go(head("POST /index.html HTTP/1.1", "Host: site.test", "Transfer-Encoding: chunked",
-                    "TE: trailers", "Connection: TE") + chunks(BLOB)) # too much to be given a length
+                    "TE: trailers", "Connection: TE") + chunks(BLOB)) # too much for a length
     equal((found.body == BLOB, found.trailers), (True, [("x-sum", "1")]), "HTTP/1.1")
     with h2c(proxy().address("web")).greet() as c:
         found = c.ask(request("/index.html", ("te", "trailers")))
@@ -291,8 +290,8 @@ def fresh(settings=()):
 @test("a request is as RFC 9113 has it")
 def _():
     asking = Asking(head("POST /path?a=b HTTP/1.1", "Host: raw.test", "Connection: close, X-Hop",
-                         "X-Hop: 1", "X-Mixed-Case: Kept", "TE: trailers, deflate", "Cookie: a=b; c=d",
-                         "Keep-Alive: 5", "Content-Length: 4") + b"body")
+                         "X-Hop: 1", "X-Mixed-Case: Kept", "TE: trailers, deflate",
+                         "Cookie: a=b; c=d", "Keep-Alive: 5", "Content-Length: 4") + b"body")
     with Server() as server:
         stream, fields, body = server.request()
         pseudo = dict(fields[:4])
@@ -326,7 +325,8 @@ def _():
             equal(dict(fields)[":path"], "/again", "the request asked again")
             successor.answer(again, b"second")
             server.answer(stream, b"first")
-            equal((first.response().body, second.response().body), (b"first", b"second"), "contents")
+            equal((first.response().body, second.response().body), (b"first", b"second"),
+                  "contents")
             check(other > stream, "the order of streams")
 
 
@@ -403,7 +403,8 @@ def _():
 @test("an origin that goes away, or breaks the protocol, is 502 for who was waiting")
 def _():
     for end in (lambda s, stream: s.stream.reset(), lambda s, stream: s.stream.close(),
-                lambda s, stream: s.put(Kind.GOAWAY, 0, 0, u32(stream) + u32(2)) or s.stream.close(),
+                lambda s, stream: s.put(Kind.GOAWAY, 0, 0, u32(stream) + u32(2)) or
+                s.stream.close(),
                 lambda s, stream: s.put(Kind.DATA, 0, 0, b"test"),
                 lambda s, stream: s.put(Kind.PING, 0, 0, b"short"),
                 lambda s, stream: s.put(Kind.HEADERS, END_HEADERS, stream, b"\xff" * 6),

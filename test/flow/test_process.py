@@ -16,6 +16,7 @@ import time
 
 from bascule_flow import (WAIT, Client, Daemon, Failure, Origin, Skip, answer, ask, check, connect,
                           equal, get, main, once, program, test)
+from certs import Certificates
 from peers import free_port
 from secure import TlsClient, trusting
 
@@ -671,6 +672,7 @@ def _():
 
 
 state = once(tempfile.TemporaryDirectory)  # of the local CA
+certificates = once(Certificates)
 
 
 @contextlib.contextmanager
@@ -685,7 +687,6 @@ def direct(*words):
             until(lambda: os.path.exists(control) or process.poll() is not None, "its start")
             check(process.poll() is None, "it runs")
             done = run("status", "--json", "--control", control)
-            if done.returncode: print(done)
             yield json.loads(done.stdout)["listeners"][0]["addresses"], control
         finally:
             process.terminate()
@@ -763,6 +764,36 @@ def _():
                 "--allow-destination", "loopback") as (addresses, _):
         with TlsClient(addresses[0], trusting(authority()), "localhost") as client:
             equal(client.ask(get(f"http://{target}/", host=target)).body, b"hello\n", "through it")
+
+
+CHECKED = """
+listeners = ( { name = "web"; mode = "reverse"; listen = "127.0.0.1:0"; tls = { @TLS@ }; } );
+sites = ( { name = "a"; hosts = "a.test"; welcome = true; certificates = "@SITE@"; } );
+groups = ( { name = "g"; endpoints = "a.test:443"; tls = { @GROUP@ }; } );
+"""
+
+
+@test("bascule check looks into the files for TLS, and warns of what clients would refuse")
+def _():
+    made = certificates()
+    made.authority("ca")
+    good = made.issue("good", "ca", ["DNS:a.test"])
+    late = made.issue("late", "ca", ["DNS:a.test"], days=-1)
+    other = made.issue("other", "ca", ["DNS:b.test"])
+    for site, tls, group, status, expected in (
+            (good, "", "", 0, None),
+            (late, "", "", 0, "expired on"),
+            (other, "", "", 0, "is not for the name a.test"),
+            (good, 'client_certificates = { ca = "/no/ca.pem"; };', "", 1, "/no/ca.pem"),
+            (good, f'ticket_keys = "{good}";', "", 1, "80 bytes"),
+            (good, "", 'ca = "/no/ca.pem";', 1, "/no/ca.pem")):
+        conf = CHECKED.replace("@SITE@", site).replace("@TLS@", tls).replace("@GROUP@", group)
+        done = run("check", "-c", made.write("checked.conf", conf))
+        equal(done.returncode, status, f"exit status with {site} {tls} {group}")
+        if expected is None:
+            equal(done.stderr, "", "complaints")
+        else:
+            check(expected in done.stderr, f"said {done.stderr!r}")
 
 
 @test("mistakes on the command line are answered in words")

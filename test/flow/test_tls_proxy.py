@@ -7,7 +7,8 @@ import ssl
 import subprocess
 import tempfile
 
-from bascule_flow import FACTOR, Daemon, Origin, Skip, answer, check, equal, get, head, main, once, test
+from bascule_flow import (FACTOR, Daemon, Origin, Skip, answer, check, equal, get, head, main, once,
+                          test)
 from certs import Certificates
 from h2 import h2s, request
 from peers import TlsOrigin
@@ -143,8 +144,9 @@ def _():
                        "--no-first-run", "--disable-background-networking", "--disable-sync",
                        "--disable-component-update", "--disable-dev-shm-usage",
                        "--ignore-certificate-errors", "--virtual-time-budget=10000",
-                       f"--user-data-dir={profile}", f"--proxy-server=https://{proxy().address('out')}",
-                       "--proxy-bypass-list=<-loopback>", "--dump-dom", url, wait=60).decode()
+                       f"--user-data-dir={profile}", "--proxy-bypass-list=<-loopback>",
+                       f"--proxy-server=https://{proxy().address('out')}", "--dump-dom", url,
+                       wait=60).decode()
         finally:
             shutil.rmtree(profile, ignore_errors=True)
         check(wanted in page, page[-600:])

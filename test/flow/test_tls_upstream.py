@@ -16,8 +16,10 @@ workers = 1;
 access_logs = ( { name = "all"; to = "@DIR@/access.log"; format = "json"; } );
 listeners = (
     { name = "web"; mode = "reverse"; listen = "127.0.0.1:0"; },
-    { name = "tls"; mode = "reverse"; listen = "127.0.0.1:0"; tls = { certificates = "@PEM@/front.pem"; }; },
-    { name = "port"; mode = "port"; listen = "127.0.0.1:0"; group = "plain"; @PORT@ }
+    { name = "tls"; mode = "reverse"; listen = "127.0.0.1:0";
+      tls = { certificates = "@PEM@/front.pem"; }; },
+    { name = "port"; mode = "port"; listen = "127.0.0.1:0"; group = "plain";
+      tls = { certificates = "@PEM@/front.pem"; }; }
 );
 groups = ( @GROUPS@
     { name = "plain"; endpoints = [ "127.0.0.1:@ECHO@" ]; },
@@ -70,7 +72,8 @@ def server(name):
     return once(lambda: Certain(certificates().path(f"{name}.pem")))
 
 
-SERVERS = {name: server(name) for name in ("good", "chain", "gap", "else", "old", "strange", "self")}
+SERVERS = {name: server(name)
+           for name in ("good", "chain", "gap", "else", "old", "strange", "self")}
 
 
 @once
@@ -113,8 +116,7 @@ def proxy():
     })
     sites = "".join(f'{{ name = "{name}"; hosts = [ "{name}.test" ]; group = "{name}"; }},\n'
                     for name in groups)
-    return Daemon(CONF.replace("@GROUPS@", "".join(groups.values())).replace("@SITES@", sites)
-                  .replace("@PORT@", f'tls = {{ certificates = "{certificates().path("front.pem")}"; }};'),
+    return Daemon(CONF.replace("@GROUPS@", "".join(groups.values())).replace("@SITES@", sites),
                   PEM=certificates().dir, ECHO=echo().port, BEHIND=behind().port)
 
 
@@ -134,8 +136,9 @@ def _():
 
 @test("others are refused before anything is sent, and it is said why")
 def _():
-    for name, words in (("else", "name|127.0.0.1"), ("old", "expired"), ("strange", "issuer|unknown"),
-                        ("self", "self"), ("gap", "issuer|chain"), ("misnamed", "wrong.test|name"),
+    for name, words in (("else", "name|127.0.0.1"), ("old", "expired"),
+                        ("strange", "issuer|unknown"), ("self", "self"),
+                        ("gap", "issuer|chain"), ("misnamed", "wrong.test|name"),
                         ("system", "issuer|unknown")):
         target = f"/{name}"
         found = go(name, target)
@@ -171,7 +174,8 @@ def _():
 
 @test("bridging: TLS from the client, other TLS to the server")
 def _():
-    with TlsClient(proxy().address("tls"), trusting(certificates().path("root.pem")), "front.test") as c:
+    context = trusting(certificates().path("root.pem"))
+    with TlsClient(proxy().address("tls"), context, "front.test") as c:
         equal(c.ask(get("/bridge", host="front.test")).status, 200, "status")
     SERVERS["good"]().wait_request("/bridge")
 

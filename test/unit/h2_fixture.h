@@ -120,7 +120,8 @@ on_response_sent(struct pump *pump, enum pump_result result)
 static void
 deliver(struct exchange *ex)
 {
-    ex->is_head_only = ex->request.method == METHOD_HEAD || ex->response.status == 204 || ex->is_tunnel;
+    ex->is_head_only = ex->request.method == METHOD_HEAD || ex->response.status == 204 ||
+        ex->is_tunnel;
     ex->is_started = true;
     ex->down->ops->start(ex);
     pump_start(&ex->response_pump, ex->worker->loop, ex->is_head_only ? NULL : ex->response.body,
@@ -507,7 +508,8 @@ send_head(struct h2_fixture *f, uint32_t id, bool is_end, const char *lines)
     char block[16384];
     size_t bytes = encode(lines, block);
 
-    send_frame(f, NGHTTP2_HEADERS, NGHTTP2_FLAG_END_HEADERS | (is_end ? NGHTTP2_FLAG_END_STREAM : 0),
+    send_frame(f, NGHTTP2_HEADERS,
+               NGHTTP2_FLAG_END_HEADERS | (is_end ? NGHTTP2_FLAG_END_STREAM : 0),
                id, block, bytes);
 }
 

@@ -86,7 +86,8 @@ passes_content_and_trailers(void)
     turn(f);
     CU_ASSERT_EQUAL(seen->heads, 0);
     send_frame(f, NGHTTP2_DATA, 0, 1, "def", 3);
-    send_frame(f, NGHTTP2_HEADERS, NGHTTP2_FLAG_END_HEADERS | NGHTTP2_FLAG_END_STREAM, 1, block, bytes);
+    send_frame(f, NGHTTP2_HEADERS, NGHTTP2_FLAG_END_HEADERS | NGHTTP2_FLAG_END_STREAM, 1, block,
+               bytes);
     turn(f);
     CU_ASSERT(seen->heads == 2 && seen->is_ended);
     CU_ASSERT(seen->body_bytes == 6 && memcmp(seen->body, "abcdef", 6) == 0);
@@ -226,7 +227,8 @@ lets_others_pass_a_slow_stream(void)
     for (uint32_t id = 3; id < 60; id += 2) {
         send_head(f, id, false, HEAD_OF("POST", "/echo"));
         for (int i = 0; i < 6; i++, sent += sizeof(data))
-            send_frame(f, NGHTTP2_DATA, i == 5 ? NGHTTP2_FLAG_END_STREAM : 0, id, data, sizeof(data));
+            send_frame(f, NGHTTP2_DATA, i == 5 ? NGHTTP2_FLAG_END_STREAM : 0, id, data,
+                       sizeof(data));
         turn(f);
         CU_ASSERT_FATAL(sent <= 65535 + f->window);
     }
@@ -244,7 +246,8 @@ stops_the_connection_when_its_budget_is_held(void)
 
     for (uint32_t id = 1; id < 12; id += 2) {
         send_head(f, id, false, HEAD_OF("POST", "/stall"));
-        for (int i = 0; i < 4 && sent + sizeof(data) <= 65535 + f->window; i++, sent += sizeof(data)) {
+        for (int i = 0; i < 4 && sent + sizeof(data) <= 65535 + f->window; i++,
+             sent += sizeof(data)) {
             send_frame(f, NGHTTP2_DATA, 0, id, data, sizeof(data));
             turn(f);
         }
@@ -309,6 +312,44 @@ refuses_trailers_that_do_not_end(void)
     fixture_free(f);
 }
 
+/* Found by fuzzing: the lines that follow belong to nobody. */
+static void
+survives_trailers_of_a_stream_that_ended(void)
+{
+    struct h2_fixture *f = fixture_open();
+    char block[64];
+    size_t bytes = encode("x: y\n", block);
+
+    send_head(f, 1, false, HEAD_OF("POST", "/hold"));
+    turn(f);
+    send_frame(f, NGHTTP2_HEADERS, NGHTTP2_FLAG_END_STREAM, 1, block, bytes);
+    turn(f);
+    answer(f->held, 200, "x", 1);
+    turn(f);
+    send_frame(f, NGHTTP2_CONTINUATION, NGHTTP2_FLAG_END_HEADERS, 1, block, bytes);
+    get(f, 3, "/");
+    turn(f);
+    CU_ASSERT(seen_of(f, 1)->is_ended && seen_of(f, 3)->is_ended);
+    fixture_free(f);
+}
+
+/* Section 8.5. */
+static void
+resets_a_tunnel_with_trailers(void)
+{
+    struct h2_fixture *f = fixture_open();
+    char block[64];
+    size_t bytes = encode("x: y\n", block);
+
+    send_head(f, 1, false, ":method: CONNECT\n:authority: a.test:443\n");
+    turn(f);
+    send_frame(f, NGHTTP2_HEADERS, NGHTTP2_FLAG_END_STREAM | NGHTTP2_FLAG_END_HEADERS, 1, block,
+               bytes);
+    turn(f);
+    CU_ASSERT(seen_of(f, 1)->is_reset && seen_of(f, 1)->error == NGHTTP2_PROTOCOL_ERROR);
+    fixture_free(f);
+}
+
 static void
 answers_heads_that_are_too_long(void)
 {
@@ -323,13 +364,15 @@ answers_heads_that_are_too_long(void)
     bytes = encode(HEAD_OF("GET", "/"), block);
     for (int i = 0; i < 100; i++)
         bytes += encode("x-long: 0123456789012345678901234567890123456789\n", block + bytes);
-    send_frame(f, NGHTTP2_HEADERS, NGHTTP2_FLAG_END_HEADERS | NGHTTP2_FLAG_END_STREAM, 1, block, bytes);
+    send_frame(f, NGHTTP2_HEADERS, NGHTTP2_FLAG_END_HEADERS | NGHTTP2_FLAG_END_STREAM, 1, block,
+               bytes);
     turn(f);
     CU_ASSERT(seen_of(f, 1)->status == 431 && seen_of(f, 1)->is_ended);
     CU_ASSERT_EQUAL(f->goaways, 0);
     for (int i = 0; i < 150; i++)
         bytes += encode("x-long: 0123456789012345678901234567890123456789\n", block + bytes);
-    send_frame(f, NGHTTP2_HEADERS, NGHTTP2_FLAG_END_HEADERS | NGHTTP2_FLAG_END_STREAM, 3, block, bytes);
+    send_frame(f, NGHTTP2_HEADERS, NGHTTP2_FLAG_END_HEADERS | NGHTTP2_FLAG_END_STREAM, 3, block,
+               bytes);
     turn(f);
     CU_ASSERT(f->goaways == 1 && f->goaway_error == NGHTTP2_ENHANCE_YOUR_CALM);
     fixture_free(f);
@@ -669,7 +712,8 @@ comes(int fd, const char *text)
     char got[64];
     size_t bytes = strlen(text);
 
-    return recv(fd, got, sizeof(got), MSG_DONTWAIT) == (ssize_t)bytes && memcmp(got, text, bytes) == 0;
+    return recv(fd, got, sizeof(got), MSG_DONTWAIT) == (ssize_t)bytes && memcmp(got, text,
+                                                                                bytes) == 0;
 }
 
 static void
@@ -758,7 +802,8 @@ presses_back_on_a_tunnel(void)
     fixture_free(f);
 }
 
-#define WEBSOCKET(path) ":method: CONNECT\n:protocol: websocket\n:scheme: http\n:authority: a.test\n:path: " path "\n"
+#define WEBSOCKET(path) \
+    ":method: CONNECT\n:protocol: websocket\n:scheme: http\n:authority: a.test\n:path: " path "\n"
 
 /* RFC 8441. */
 static void
@@ -789,41 +834,56 @@ suite_h2_downstream(void)
     CU_pSuite s = CU_add_suite("h2_downstream", NULL, NULL);
 
     CU_add_test(s, "serves a request", serves_a_request);
-    CU_add_test(s, "serves a connection whose preface comes in pieces", serves_a_connection_read_ahead);
+    CU_add_test(s, "serves a connection whose preface comes in pieces",
+                serves_a_connection_read_ahead);
     CU_add_test(s, "answers many at once", answers_many_at_once);
     CU_add_test(s, "has no content for HEAD", has_no_content_for_head);
     CU_add_test(s, "passes content and trailers", passes_content_and_trailers);
     CU_add_test(s, "relays interim responses", relays_interim_responses);
-    CU_add_test(s, "resets without error after an early answer", resets_without_error_after_an_early_answer);
-    CU_add_test(s, "tells the road of a client that is gone", tells_the_road_of_a_client_that_is_gone);
+    CU_add_test(s, "resets without error after an early answer",
+                resets_without_error_after_an_early_answer);
+    CU_add_test(s, "tells the road of a client that is gone",
+                tells_the_road_of_a_client_that_is_gone);
     CU_add_test(s, "shows that a response was cut", shows_that_a_response_was_cut);
     CU_add_test(s, "sends as the windows allow", sends_as_the_windows_allow);
-    CU_add_test(s, "holds no more than a window of a stream", holds_no_more_than_a_window_of_a_stream);
+    CU_add_test(s, "holds no more than a window of a stream",
+                holds_no_more_than_a_window_of_a_stream);
     CU_add_test(s, "lets others pass a slow stream", lets_others_pass_a_slow_stream);
-    CU_add_test(s, "stops the connection when its budget is held", stops_the_connection_when_its_budget_is_held);
+    CU_add_test(s, "stops the connection when its budget is held",
+                stops_the_connection_when_its_budget_is_held);
     CU_add_test(s, "answers and resets malformed requests", answers_and_resets_malformed_requests);
-    CU_add_test(s, "refuses content of another length than announced", refuses_content_of_another_length);
+    CU_add_test(s, "refuses content of another length than announced",
+                refuses_content_of_another_length);
     CU_add_test(s, "refuses trailers that do not end the stream", refuses_trailers_that_do_not_end);
-    CU_add_test(s, "answers heads that are too long, and ends much longer ones", answers_heads_that_are_too_long);
+    CU_add_test(s, "survives trailers of a stream that ended meanwhile",
+                survives_trailers_of_a_stream_that_ended);
+    CU_add_test(s, "resets a tunnel with trailers", resets_a_tunnel_with_trailers);
+    CU_add_test(s, "answers heads that are too long, and ends much longer ones",
+                answers_heads_that_are_too_long);
     CU_add_test(s, "ends a connection without preface", ends_a_connection_without_preface);
     CU_add_test(s, "ends a flood of resets", ends_a_flood_of_resets);
     CU_add_test(s, "ends a flood of provoked resets", ends_a_flood_of_provoked_resets);
     CU_add_test(s, "ends a flood of malformed requests", ends_a_flood_of_malformed_requests);
     CU_add_test(s, "ends floods of control frames", ends_floods_of_control_frames);
     CU_add_test(s, "ends a flood of continuations", ends_a_flood_of_continuations);
-    CU_add_test(s, "ends a client that does not read its answers", ends_a_client_that_does_not_read_its_answers);
-    CU_add_test(s, "lets a long download update its windows", lets_a_long_download_update_its_windows);
+    CU_add_test(s, "ends a client that does not read its answers",
+                ends_a_client_that_does_not_read_its_answers);
+    CU_add_test(s, "lets a long download update its windows",
+                lets_a_long_download_update_its_windows);
     CU_add_test(s, "ends what is idle, however it pings", ends_what_is_idle_however_it_pings);
     CU_add_test(s, "ends a head that does not come", ends_a_head_that_does_not_come);
     CU_add_test(s, "cuts content that comes too slowly", cuts_content_that_comes_too_slowly);
-    CU_add_test(s, "resets a stream whose window stays shut", resets_a_stream_whose_window_stays_shut);
+    CU_add_test(s, "resets a stream whose window stays shut",
+                resets_a_stream_whose_window_stays_shut);
     CU_add_test(s, "drains in two steps", drains_in_two_steps);
     CU_add_test(s, "says GOAWAY at the last request", says_goaway_at_the_last_request);
     CU_add_test(s, "ends when its listener is gone", ends_when_its_listener_is_gone);
     CU_add_test(s, "answers after the client's FIN", answers_after_the_clients_fin);
     CU_add_test(s, "carries a tunnel", carries_a_tunnel);
-    CU_add_test(s, "resets the stream of a tunnel that broke", resets_the_stream_of_a_tunnel_that_broke);
-    CU_add_test(s, "closes the tunnel of a stream that was reset", closes_the_tunnel_of_a_stream_that_was_reset);
+    CU_add_test(s, "resets the stream of a tunnel that broke",
+                resets_the_stream_of_a_tunnel_that_broke);
+    CU_add_test(s, "closes the tunnel of a stream that was reset",
+                closes_the_tunnel_of_a_stream_that_was_reset);
     CU_add_test(s, "presses back on a tunnel", presses_back_on_a_tunnel);
     CU_add_test(s, "upgrades WebSockets", upgrades_websockets);
 }

@@ -75,7 +75,8 @@ reads_a_request(void)
     CU_ASSERT_EQUAL(request.form, TARGET_ORIGIN);
     CU_ASSERT(is(request.scheme, "http") && is(request.authority, "a.test:81"));
     CU_ASSERT(is(request.host, "a.test") && request.port == 81);
-    CU_ASSERT(is(request.path, "/a/b") && is(request.query, "c=d") && is(request.target, "/a/b?c=d"));
+    CU_ASSERT(is(request.path, "/a/b") && is(request.query, "c=d") && is(request.target,
+                                                                         "/a/b?c=d"));
     CU_ASSERT(is(fields_get(&request.fields, FIELD_HOST), "a.test:81"));
     CU_ASSERT(is(fields_get(&request.fields, FIELD_USER_AGENT), "me"));
     CU_ASSERT(!request.has_body && request.length == 0 && key_accept[0] == '\0');
@@ -86,7 +87,8 @@ takes_the_scheme_from_the_connection(void)
 {
     static const struct h2_request_context tls = { .is_tls = true, .is_end = true };
 
-    CU_ASSERT_EQUAL_FATAL(ask_with(&tls, ":method: GET\n:scheme: http\n:authority: A.test\n:path: /\n"), 0);
+    CU_ASSERT_EQUAL_FATAL(ask_with(&tls,
+            ":method: GET\n:scheme: http\n:authority: A.test\n:path: /\n"), 0);
     CU_ASSERT(is(request.scheme, "https") && request.port == 443 && is(request.host, "a.test"));
     CU_ASSERT(is_refused(":method: GET\n:scheme: ftp\n:authority: a\n:path: /\n", 400));
 }
@@ -94,14 +96,16 @@ takes_the_scheme_from_the_connection(void)
 static void
 gives_a_proxy_absolute_targets(void)
 {
-    static const struct h2_request_context proxied = { .is_tls = true, .is_proxied = true, .is_end = true };
+    static const struct h2_request_context proxied = { .is_tls = true, .is_proxied = true,
+        .is_end = true };
 
     CU_ASSERT_EQUAL_FATAL(ask_with(&proxied, GET), 0);
     CU_ASSERT(request.form == TARGET_ABSOLUTE && is(request.target, "http://a.test:81/a/b?c=d"));
     CU_ASSERT(is(request.scheme, "http") && is(request.path, "/a/b") && is(request.query, "c=d"));
     CU_ASSERT(request.path.data > request.target.data &&
               request.path.data < request.target.data + request.target.bytes);
-    CU_ASSERT_EQUAL_FATAL(ask_with(&proxied, ":method: OPTIONS\n:scheme: https\n:authority: a\n:path: *\n"), 0);
+    CU_ASSERT_EQUAL_FATAL(ask_with(&proxied,
+            ":method: OPTIONS\n:scheme: https\n:authority: a\n:path: *\n"), 0);
     CU_ASSERT(is(request.target, "https://a") && is(request.path, "*") && request.port == 443);
 }
 
@@ -200,7 +204,8 @@ compares_length_and_end(void)
     CU_ASSERT_EQUAL(ask(GET "content-length: 0\n"), 0);
     CU_ASSERT(request.has_body && request.length == 0);
     CU_ASSERT_EQUAL(ask_with(&open, GET "content-length: 5\nexpect: 100-continue\n"), 0);
-    CU_ASSERT(request.has_body && request.length == 5 && request.expects_continue && !request.is_chunked);
+    CU_ASSERT(request.has_body && request.length == 5 && request.expects_continue &&
+              !request.is_chunked);
     CU_ASSERT_EQUAL(ask_with(&open, GET), 0);
     CU_ASSERT(request.has_body && request.length == LENGTH_UNKNOWN && request.is_chunked);
     CU_ASSERT_EQUAL(ask(":method: POST\n:scheme: http\n:authority: a\n:path: /\n"), 0);
@@ -223,7 +228,8 @@ reads_connect(void)
 {
     CU_ASSERT_EQUAL_FATAL(ask(":method: CONNECT\n:authority: a.test:443\n"), 0);
     CU_ASSERT(request.method == METHOD_CONNECT && request.form == TARGET_AUTHORITY);
-    CU_ASSERT(is(request.host, "a.test") && request.port == 443 && is(request.target, "a.test:443"));
+    CU_ASSERT(is(request.host, "a.test") && request.port == 443 && is(request.target,
+                                                                      "a.test:443"));
     CU_ASSERT(is_refused(":method: CONNECT\n:authority: a.test\n", 400));
     CU_ASSERT(is_malformed(":method: CONNECT\n"));
     CU_ASSERT(is_malformed(":method: CONNECT\n:authority: a:1\n:path: /\n"));
@@ -231,7 +237,8 @@ reads_connect(void)
     CU_ASSERT(is_malformed(":method: CONNECT\n:authority: a:1\ncontent-length: 0\n"));
 }
 
-#define WEBSOCKET ":method: CONNECT\n:protocol: websocket\n:scheme: https\n:authority: a\n:path: /chat\n"
+#define WEBSOCKET \
+    ":method: CONNECT\n:protocol: websocket\n:scheme: https\n:authority: a\n:path: /chat\n"
 
 /* RFC 8441 section 5. */
 static void
@@ -239,13 +246,15 @@ makes_an_upgrade_of_websockets(void)
 {
     CU_ASSERT_EQUAL_FATAL(ask(WEBSOCKET "sec-websocket-protocol: x\nsec-websocket-key: mine\n"), 0);
     CU_ASSERT(request.method == METHOD_GET && is(request.method_name, "GET"));
-    CU_ASSERT(request.wants_upgrade && is(request.upgrade, "websocket") && is(request.path, "/chat"));
+    CU_ASSERT(request.wants_upgrade && is(request.upgrade, "websocket") && is(request.path,
+                                                                              "/chat"));
     CU_ASSERT(is(fields_get(&request.fields, FIELD_UPGRADE), "websocket"));
     CU_ASSERT_EQUAL(fields_get(&request.fields, FIELD_SEC_WEBSOCKET_KEY).bytes, 24);
     CU_ASSERT(is(fields_get(&request.fields, FIELD_SEC_WEBSOCKET_VERSION), "13"));
     CU_ASSERT_EQUAL(strlen(key_accept), 28);
     CU_ASSERT(!request.has_body);
-    CU_ASSERT(is_refused(":method: CONNECT\n:protocol: other\n:scheme: https\n:authority: a\n:path: /\n", 501));
+    CU_ASSERT(is_refused(":method: CONNECT\n:protocol: other\n:scheme: https\n"
+                         ":authority: a\n:path: /\n", 501));
     CU_ASSERT(is_malformed(GET ":protocol: websocket\n"));
     CU_ASSERT(is_malformed(":method: CONNECT\n:protocol: websocket\n:authority: a\n:path: /\n"));
 }
@@ -278,7 +287,8 @@ reads_responses(void)
     CU_ASSERT_EQUAL(h2_head_to_response(&head, METHOD_HEAD, true, &response, &refusal), 0);
     CU_ASSERT(!response.has_body);
     read_lines(H2_RESPONSE, ":status: 200\ncontent-length: 5\n");
-    CU_ASSERT(h2_head_to_response(&head, METHOD_GET, true, &response, &refusal) < 0 && refusal.status == 502);
+    CU_ASSERT(h2_head_to_response(&head, METHOD_GET, true, &response, &refusal) < 0 &&
+              refusal.status == 502);
     read_lines(H2_RESPONSE, ":status: 101\n");
     CU_ASSERT(h2_head_to_response(&head, METHOD_GET, false, &response, &refusal) < 0);
     read_lines(H2_RESPONSE, ":status: 20\n");
@@ -329,7 +339,8 @@ suite_h2_fields(void)
     CU_add_test(s, "gives a proxy absolute targets", gives_a_proxy_absolute_targets);
     CU_add_test(s, "refuses misplaced pseudo-fields", refuses_misplaced_pseudo_fields);
     CU_add_test(s, "refuses what is not a path", refuses_what_is_not_a_path);
-    CU_add_test(s, "refuses names and values that mean something in HTTP/1.1", refuses_names_and_values_with_meaning);
+    CU_add_test(s, "refuses names and values that mean something in HTTP/1.1",
+                refuses_names_and_values_with_meaning);
     CU_add_test(s, "refuses fields of HTTP/1 connections", refuses_fields_of_connections);
     CU_add_test(s, "joins :authority and Host", joins_authority_and_host);
     CU_add_test(s, "compares Content-Length with the end of the stream", compares_length_and_end);
