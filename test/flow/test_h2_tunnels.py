@@ -199,8 +199,9 @@ def _():
     fountain = Origin(serve=pour)
     try:
         with client() as c:
-            slow, other = opened(c, fountain.port), opened(c, echo_server().port)
-            c.is_generous = False
+            other = opened(c, echo_server().port)
+            c.is_generous = False # from the first byte on
+            slow = opened(c, fountain.port)
             c.until(lambda: c.stream_credit[slow] == 0, "what the window allows")
             c.is_generous = True
             c.give_credit(0, c.answers[slow].received)

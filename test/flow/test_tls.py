@@ -412,11 +412,14 @@ def hold_second_flight(link, flights):
 
 
 def copy(source, sink):
-    sink.send(bytes(source.buffer))
-    source.buffer.clear()
-    while source.fill():
+    try:
         sink.send(bytes(source.buffer))
         source.buffer.clear()
+        while source.fill():
+            sink.send(bytes(source.buffer))
+            source.buffer.clear()
+    except OSError:
+        pass # the test is over
 
 
 def early(request, name="site.test", flights=None):
