@@ -82,3 +82,9 @@ tls_failure_of_client(const SSL *ssl)
     text = ERR_reason_error_string(error);
     return text != NULL ? text : "it broke the protocol";
 }
+
+bool
+tls_failure_is_http(void)
+{
+    return ERR_GET_REASON(ERR_peek_last_error()) == SSL_R_HTTP_REQUEST;
+}

@@ -382,12 +382,27 @@ tls_server_on_stall(struct timer *timer)
         timer_arm(loop, timer, STALL_LOOK_MS);
 }
 
+/* A browser that was given http:// with this port shows its user what is wrong. */
+static void
+answer_plainly(int fd)
+{
+    static const char answer[] = "HTTP/1.1 400 Bad Request\r\n"
+                                 "Connection: close\r\n"
+                                 "Content-Type: text/plain; charset=utf-8\r\n"
+                                 "\r\n"
+                                 "This port speaks HTTPS: its addresses begin with https://\n";
+
+    (void)!send(fd, answer, sizeof(answer) - 1, MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
 static void
 fail_by_library(struct tls_accept *accept)
 {
     SSL *ssl = tls_session_ssl(accept->session);
     const char *why = accept->choice.why;
 
+    if (accept->profile->is_http && tls_failure_is_http())
+        answer_plainly(accept->conn.watch.fd);
     if (why == NULL)
         why = tls_failure_of_client(ssl);
     ERR_clear_error();

@@ -512,6 +512,13 @@ def _():
             equal(c.exactly(1), b"\x16", "a handshake record")
 
 
+@test("who speaks plain HTTP where TLS is spoken is told so, in plain HTTP")
+def _():
+    found = ask(at("tls"), get("/"))
+    equal(found.status, 400, "status")
+    check(b"https://" in found.body, f"the answer: {found.body!r}")
+
+
 @test("what is no TLS is refused, and nobody else is disturbed")
 def _():
     with TlsClient(at("tls"), context()) as other:
