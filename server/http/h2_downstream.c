@@ -885,6 +885,10 @@ after_read(struct h2_downstream *d, enum flow flow)
     case FLOW_FAILED:
         if (d->state != OPEN)
             return;
+        if (d->conn.error != 0) { /* reset, or TLS without its end: that is no news */
+            close_now(d, END_CLIENT_ABORT);
+            return;
+        }
         counter_up(d->worker->counters, h2_errors);
         h2_session_send(&d->session);
         start_linger(d);

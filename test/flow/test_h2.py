@@ -430,6 +430,16 @@ def _():
         check(curl(listener, "/echo", "-T", path, "-H", "Expect: 100-continue") == BLOB, "Expect")
 
 
+@test("curl: that it hangs up without TLS's own end is no error of HTTP/2")
+def _():
+    before = proxy().metrics()
+    equal(curl("tls", "/"), b"hello\n", "what is there")
+    until(lambda: proxy().metrics()["bascule_connections_open"] <=
+          before["bascule_connections_open"], "the connection closed")
+    equal(proxy().metrics()["bascule_h2_errors_total"], before["bascule_h2_errors_total"],
+          "connections that broke the protocol")
+
+
 @test("curl: many transfers over one connection")
 def _():
     base = f"https://{proxy().address('tls')}"

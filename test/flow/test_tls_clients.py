@@ -6,7 +6,7 @@ import base64
 import re
 import ssl
 
-from bascule_flow import Daemon, Failure, Origin, check, equal, get, main, once, test
+from bascule_flow import Client, Daemon, Failure, Origin, check, equal, get, main, once, test
 from certs import Certificates
 from h2 import h2s, request
 from peers import until
@@ -16,6 +16,7 @@ CONF = """
 workers = 2;
 access_logs = ( { name = "all"; to = "@DIR@/access.log"; format = "json"; } );
 listeners = (
+    { name = "plain"; mode = "reverse"; listen = "127.0.0.1:0"; },
     { name = "tls"; mode = "reverse"; listen = "127.0.0.1:0"; client_cert = true;
       tls = { certificates = "@PEM@/server.pem"; }; },
     { name = "untold"; mode = "reverse"; listen = "127.0.0.1:0";
@@ -96,6 +97,39 @@ def _():
         check("200" not in refusal(at(), client(None, **options), "must.test", get("/")),
               "nobody is served")
     proxy().wait_log(r'client 127\.0\.0\.1 for must\.test: TLS handshake: .*no certificate')
+
+
+@test("required: who comes without TLS is not served, optional: he is")
+def _():
+    with Client(at("plain")) as c:
+        equal(c.ask(get("/naked", host="must.test")).status, 421, "required")
+        equal(c.ask(get("/", host="may.test")).status, 200, "optional")
+        equal(c.ask(get("/", host="site.test")).status, 200, "not asked for")
+    equal(origin().seen("/naked"), [], "requests at the origin")
+
+
+@test("required since a reload: an old connection to a forward proxy must prove it, too")
+def _():
+    conf = """
+workers = 1;
+listeners = (
+    { name = "way"; mode = "forward"; listen = "127.0.0.1:0"; http_ports = "1-65535";
+      allow_destination = "127.0.0.0/8";
+      tls = { certificates = "@PEM@/server.pem"; @DEMAND@ }; }
+);
+"""
+    demand = f'client_certificates = {{ ca = "{certificates().path("clients.pem")}"; }};'
+    target = f"http://127.0.0.1:{origin().port}/demanded"
+    with Daemon(conf, PEM=certificates().dir, DEMAND="") as d, \
+            TlsClient(d.address("way"), client("alice"), "site.test") as c:
+        equal(c.ask(get(target)).status, 200, "before")
+        d.write_conf(conf, DEMAND=demand)
+        d.reload()
+        equal(c.ask(get(target)).status, 421, "by the old connection")
+        with TlsClient(d.address("way"), client("alice"), "site.test") as fresh:
+            equal(fresh.ask(get(target)).status, 200, "by one that proves it")
+        d.write_conf(conf, DEMAND="")
+        d.reload()
 
 
 @test("optional: who shows none is served, who shows a bad one is not")
