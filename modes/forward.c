@@ -24,6 +24,7 @@
 #include "server/net/listener.h"
 #include "server/snapshot.h"
 #include "server/tls/tls_client.h"
+#include "server/tls/tls_demands.h"
 #include "server/upstream/parent.h"
 
 struct forward_conf {
@@ -186,6 +187,15 @@ has_port(const struct port_set *ports, unsigned port)
     return false;
 }
 
+/* Whether the client did not prove by TLS what is demanded since a reload. */
+static bool
+is_unproved(const struct exchange *ex)
+{
+    const struct tls_session *session = ex->down != NULL ? ex->down->client->tls : NULL;
+
+    return session != NULL && !tls_facts_prove(tls_session_facts(session), ex->listener);
+}
+
 static enum step
 judge(struct exchange *ex)
 {
@@ -196,6 +206,9 @@ judge(struct exchange *ex)
     if (!listener_allows(&forward->listener, &ex->client_ip))
         return deny(ex, 403, "client is not in allow_client",
                     "Your address may not use this proxy.");
+    if (is_unproved(ex))
+        return deny(ex, 421, "the connection was made before client_certificates changed",
+                    "This connection was made under other rules: please connect again.");
     if (request->form == TARGET_ORIGIN || request->form == TARGET_ASTERISK) {
         exchange_answer(ex, 400, END_BAD_REQUEST,
                         "This is a forward proxy: set it as the proxy of your browser, instead of "

@@ -27,6 +27,7 @@
 #include "server/schema_tls.h"
 #include "server/snapshot.h"
 #include "server/tls/tls_client.h"
+#include "server/tls/tls_demands.h"
 #include "server/upstream/group.h"
 
 #include <stdlib.h>
@@ -235,6 +236,7 @@ listener_now(const struct relay *relay)
 static const char *
 objection(const struct relay *relay, const struct listener_conf *listener)
 {
+    const struct tls_session *tls = tls_of(&relay->tunnel->client);
     struct relay_route route;
 
     if (listener == NULL)
@@ -243,6 +245,8 @@ objection(const struct relay *relay, const struct listener_conf *listener)
         return "its client is not in allow_client any more";
     if (!relay->find(listener, slice_of(relay->name), &route))
         return "its listener passes no such connections on any more";
+    if (tls != NULL && !tls_facts_prove(tls_session_facts(tls), listener))
+        return "its client has not shown the certificate that is demanded now";
     return NULL;
 }
 

@@ -27,8 +27,9 @@ static const char *const forwarding_words[] = { "off", "x-forwarded", "forwarded
 static const struct option options[] = {
     { .name = "sites", .type = OPTION_STRINGS, .offset = offsetof(struct reverse_conf, site_names),
       .text = "Names of the sites served here; all of them when not given." },
-    { .name = "forwarding", .type = OPTION_ENUM, .offset = offsetof(struct reverse_conf, forwarding),
-      .words = forwarding_words, .fallback = "x-forwarded",
+    { .name = "forwarding", .type = OPTION_ENUM,
+      .offset = offsetof(struct reverse_conf, forwarding), .words = forwarding_words,
+      .fallback = "x-forwarded",
       .text = "Fields that tell the origin who asked: X-Forwarded-For, -Proto and -Host, or "
               "Forwarded (RFC 7239)." },
     { .name = "client_cert", .type = OPTION_BOOL,
@@ -87,7 +88,8 @@ finish(struct listener_conf *listener, struct conf *conf, struct arena *arena, s
     }
     listener->sites = host_map_new(arena, names);
     for (size_t i = 0; listener->sites != NULL && i < reverse->site_names.count; i++)
-        if (add_site(listener->sites, site_named(conf, reverse->site_names.items[i]), arena, err) < 0)
+        if (add_site(listener->sites, site_named(conf, reverse->site_names.items[i]), arena,
+                     err) < 0)
             return -1;
     return listener->sites != NULL ? 0 : err_set(err, "sites: no memory");
 }

@@ -44,21 +44,32 @@ redirect_to_https(struct exchange *ex)
     return STEP_ANSWER;
 }
 
+/* Why the site's requests may not come by this connection; NULL: they may. */
+static const char *
+objection(const struct exchange *ex)
+{
+    const struct tls_session *session = ex->down->client->tls;
+
+    if (session == NULL)
+        return tls_demands_tls(ex->site) ? "the site is for clients with a certificate" : NULL;
+    return tls_facts_suit(tls_session_facts(session), ex->listener, ex->site)
+               ? NULL
+               : "the connection was made for a site with other certificates";
+}
+
 enum step
 site_check_tls(struct exchange *ex)
 {
-    const struct client *client;
+    const char *why;
 
     if (ex->down == NULL)
         return STEP_NEXT; /* a tunnel, after a reload: it was let in by what it is */
     if (ex->site->https && !site_is_secure(ex))
         return redirect_to_https(ex);
-    client = ex->down->client;
-    if (client->tls == NULL ||
-        tls_facts_suit(tls_session_facts(client->tls), ex->listener, ex->site))
+    why = objection(ex);
+    if (why == NULL)
         return STEP_NEXT;
-    exchange_decide(ex, DECISION_DENY, &ex->site->place,
-                    "the connection was made for a site with other certificates");
+    exchange_decide(ex, DECISION_DENY, &ex->site->place, "%s", why);
     exchange_answer(ex, 421, END_DENIED, "This connection was made for another site.");
     return STEP_ANSWER;
 }
@@ -99,6 +110,7 @@ site_check_early(struct exchange *ex)
         return STEP_NEXT;
     }
     exchange_answer(ex, 425, END_DENIED,
-                    "The request came before the TLS handshake was finished: please send it again.");
+                    "The request came before the TLS handshake was finished: please send it "
+                    "again.");
     return STEP_ANSWER;
 }

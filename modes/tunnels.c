@@ -18,6 +18,7 @@
 #include "server/generation.h"
 #include "server/net/tunnel.h"
 #include "server/snapshot.h"
+#include "server/tls/tls_demands.h"
 #include "server/tls/tls_session.h"
 #include "server/upstream/endpoint.h"
 
@@ -155,6 +156,16 @@ say_why(const struct exchange *ex, char *why, size_t room)
         snprintf(why, room, "the answer would be %u now", ex->response.status);
 }
 
+/* Whether the client has shown what is demanded of its connection. */
+static bool
+has_proved(const struct exchange *ex, const struct listener_conf *listener)
+{
+    const struct tls_session *tls = tls_of(&ex->tunnel->client);
+    uint64_t demands = tls_demands_id(tls_demands_of(listener, ex->site));
+
+    return tls == NULL || demands == 0 || tls_session_facts(tls)->client_demands == demands;
+}
+
 /* Asks the policy of the new generation about the request as it came. Judging
  * writes on the exchange as on any other: what it writes goes with an arena of
  * its own, and the exchange is then as it was. */
@@ -178,6 +189,10 @@ is_allowed(struct exchange *ex, struct listener_conf *listener, struct generatio
         !ex->to.may_connect(&ex->upstream_ip, ex))
         verdict = STEP_ANSWER;
     say_why(ex, why, room);
+    if (verdict == STEP_NEXT && !has_proved(ex, listener)) {
+        snprintf(why, room, "its client has not shown the certificate that is demanded now");
+        verdict = STEP_ANSWER;
+    }
     arena_fini(&ex->arena);
     *ex = before;
     return verdict == STEP_NEXT;

@@ -827,6 +827,14 @@ on_flushed(struct h2_session *session)
 }
 
 static void
+on_room(struct h2_session *session)
+{
+    struct h2_downstream *d = of_session(session);
+
+    loop_ready(d->conn.loop, &d->task);
+}
+
+static void
 on_broken(struct h2_session *session)
 {
     struct h2_downstream *d = of_session(session);
@@ -845,6 +853,7 @@ static const struct h2_session_ops session_ops = {
     .on_frame_made = on_frame_made,
     .on_news = on_news,
     .on_flushed = on_flushed,
+    .on_room = on_room,
     .on_broken = on_broken,
 };
 
@@ -997,6 +1006,18 @@ kill_client(struct client_conn *link)
     close_now(of_link(link), END_STOPPED);
 }
 
+/* Requests of which the road has not heard yet. */
+static void
+refuse_unborn(struct h2_downstream *d)
+{
+    list_each(link, &d->streams) {
+        struct stream *s = container_of(link, struct stream, link);
+
+        if (!s->has_begun)
+            drop_stream(s, NGHTTP2_REFUSED_STREAM);
+    }
+}
+
 static void
 republish_client(struct client_conn *link)
 {
@@ -1013,8 +1034,10 @@ republish_client(struct client_conn *link)
     }
     /* The old snapshot goes; exchanges in progress hold their own references. */
     d->listener = NULL;
-    if (d->state == OPEN)
+    if (d->state == OPEN) {
         wait_for(d, FOR_NOTHING, 0);
+        refuse_unborn(d); /* no clock runs for them any more */
+    }
     say_goaway(d);
 }
 

@@ -17,6 +17,7 @@
 
 #define READ_BYTES (64u * 1024)
 #define TURN_BYTES (256u * 1024)
+#define FULL_BYTES (128u * 1024) /* of output: more than content alone comes to */
 #define HEAD_FACTOR 4 /* field sections over this many times the limit end the connection */
 
 /* ---- credit */
@@ -297,6 +298,7 @@ offer(struct source *source, unsigned forms, struct piece *piece)
     struct h2_stream *stream = container_of(source, struct h2_stream, source);
 
     (void)forms;
+    stream->is_left = false;
     if (stream->limit_bytes != NULL && *stream->limit_bytes > 0 &&
         stream->received_bytes > *stream->limit_bytes)
         stream->is_over_limit = true;
@@ -335,14 +337,25 @@ take(struct source *source, size_t bytes)
     h2_session_flush(session);
 }
 
+void
+h2_stream_refuse_content(struct h2_stream *stream)
+{
+    stream->is_unwanted = true;
+    h2_stream_drop_content(stream);
+    h2_session_flush(stream->session);
+}
+
+/* Until there is a response, the request may be sent once more. */
 static void
 cancel(struct source *source)
 {
     struct h2_stream *stream = container_of(source, struct h2_stream, source);
 
-    stream->is_unwanted = true;
-    h2_stream_drop_content(stream);
-    h2_session_flush(stream->session);
+    if (stream->in_guard != NULL)
+        rate_guard_stop(stream->in_guard);
+    stream->is_left = true;
+    if (stream->sent_head)
+        h2_stream_refuse_content(stream);
 }
 
 const struct source_ops h2_source_ops = {
@@ -419,6 +432,14 @@ h2_session_feed(struct h2_session *session, struct slice bytes)
     return session->is_over ? FLOW_FAILED : FLOW_MORE;
 }
 
+/* Heads are not bounded by any window: whoever asks and does not read the answers
+ * is not heard until then. */
+bool
+h2_session_is_full(const struct h2_session *session)
+{
+    return session->is_server && session->out_bytes >= FULL_BYTES;
+}
+
 enum flow
 h2_session_read(struct h2_session *session)
 {
@@ -429,6 +450,10 @@ h2_session_read(struct h2_session *session)
         enum flow flow;
         ssize_t got;
 
+        if (h2_session_is_full(session)) {
+            session->is_full = true;
+            return FLOW_WAIT;
+        }
         if (worker->in_owner != NULL)
             h1_reader_keep(worker->in_owner); /* if it cannot, its next offer says so */
         got = conn_recv(session->conn, worker->in, READ_BYTES);

@@ -25,8 +25,12 @@ void h2_session_tell_news(struct h2_session *session);
 extern const struct source_ops h2_source_ops;
 void h2_input_register(nghttp2_session_callbacks *callbacks);
 
-/* Content that nobody takes any more. */
+/* Content that nobody takes any more: what is held, and what still comes, too. */
 void h2_stream_drop_content(struct h2_stream *stream);
+void h2_stream_refuse_content(struct h2_stream *stream);
+
+/* Whether so much waits for the socket that nothing is read. */
+bool h2_session_is_full(const struct h2_session *session);
 
 /* ---- h2_output.c */
 

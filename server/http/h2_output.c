@@ -334,6 +334,15 @@ wake(struct h2_session *session)
 }
 
 static void
+tell_room(struct h2_session *session)
+{
+    if (!session->is_full || session->is_over || h2_session_is_full(session))
+        return;
+    session->is_full = false;
+    session->ops->on_room(session);
+}
+
+static void
 tell_broken(struct h2_session *session)
 {
     session->is_over = true;
@@ -358,6 +367,7 @@ h2_output_run(struct task *task)
         h2_session_tell_news(session);
     } while (flow == FLOW_END && session->out.first != NULL && !session->is_over &&
              session->conn->sent_bytes - before < TURN_BYTES);
+    tell_room(session);
     if (session->is_over || flow == FLOW_FAILED) {
         tell_broken(session);
     } else if (flow == FLOW_END && session->out.first == NULL && session->waiters == 0 &&
@@ -405,7 +415,7 @@ wait_to_send(struct h2_stream *stream)
     struct h2_session *session = stream->session;
     struct list *waiting = &session->waiting[stream->priority.urgency];
 
-    if (room_for(stream) > 0) {
+    if (!stream->is_deferred) {
         struct rate_guard *guard = stream->out_guard;
 
         if (guard != NULL && rate_guard_wait(guard, session->conn->loop))

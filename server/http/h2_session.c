@@ -87,6 +87,7 @@ h2_stream_fini(struct h2_stream *stream, uint32_t error)
     list_remove(&stream->link);
     list_remove(&stream->news_link);
     h2_stream_stop_waiting(stream);
+    h2_stream_set_active(stream, false);
     h2_stream_drop_content(stream);
     session->open_streams--;
     if (session->head_of == stream)
@@ -176,6 +177,8 @@ h2_stream_send_head(struct h2_stream *stream, const struct h2_lines *lines, bool
         stream->sent_head = true;
         stream->sent_end = is_end;
         h2_stream_set_active(stream, !is_end && !stream->keeps_open);
+        if (stream->is_left)
+            h2_stream_refuse_content(stream);
     }
     h2_session_flush(session);
     return rc == 0 ? 0 : -1;

@@ -61,6 +61,8 @@ struct h2_session_ops {
     void (*on_news)(struct h2_stream *stream, unsigned news);
     /* All output has left and nothing waits to be made. */
     void (*on_flushed)(struct h2_session *session);
+    /* Server side: enough has left for h2_session_read() to go on. */
+    void (*on_room)(struct h2_session *session);
     /* A send failed, or memory is short: nothing but the end is left. Called
      * once; from a task, never from within a call by the owner. */
     void (*on_broken)(struct h2_session *session);
@@ -110,6 +112,7 @@ struct h2_session {
     bool is_over;                      /* broken, or h2_session_close() */
     bool was_told;                     /* on_broken was called, or need not be */
     bool is_flooded;                   /* broken by control frames over output_bytes */
+    bool is_full;                      /* so much waits for the socket that nothing is read */
 };
 
 /* One request and response on a connection; embedded in the owner's struct. */
@@ -147,7 +150,8 @@ struct h2_stream {
     bool keeps_open : 1;    /* the owner's wish: no END_STREAM; a reset follows, or a tunnel */
     bool is_deferred : 1;   /* nghttp2 waits until we resume it */
     bool is_active : 1;     /* counted in session->active */
-    bool is_unwanted : 1;   /* the peer's content is thrown away */
+    bool is_left : 1;       /* nobody takes the peer's content now */
+    bool is_unwanted : 1;   /* it is thrown away */
     bool is_relay : 1;      /* the owner's mark: it carries a tunnel */
 };
 
@@ -164,7 +168,8 @@ void h2_session_close(struct h2_session *session);
 /* Frees. Streams must be gone. Not from within a callback of this turn. */
 void h2_session_fini(struct h2_session *session);
 
-/* Reads what is there, within a share of the turn, and tells the streams.
+/* Reads what is there, within a share of the turn, and tells the streams. A server
+ * reads nothing while the peer leaves too much of its answers: on_room().
  * FLOW_MORE: more may be there (call again in another turn), FLOW_WAIT, FLOW_END:
  * the peer has ended its side, FLOW_FAILED: the connection is broken, or what came
  * is no HTTP/2. After an error that nghttp2 answers with GOAWAY the session goes

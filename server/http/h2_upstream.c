@@ -30,6 +30,7 @@
 #define WINDOW_BYTES (1024u * 1024)        /* of a stream */
 #define BUFFER_BYTES (16ull * 1024 * 1024) /* of all streams of a connection */
 #define CONTROL_BYTES (256u * 1024)
+#define OUTPUT_BYTES (256u * 1024) /* of heads that the origin leaves: more go elsewhere */
 
 struct h2_connection {
     struct conn conn; /* its timer: idle for too long */
@@ -829,7 +830,8 @@ has_room(const struct h2_connection *c, const struct upstream_conf *conf)
     uint64_t max = (uint64_t)conf->group->max_streams;
     uint32_t remote;
 
-    if (c->is_retired || !c->has_settings || !nghttp2_session_check_request_allowed(c->session.ng))
+    if (c->is_retired || !c->has_settings || c->session.out_bytes >= OUTPUT_BYTES ||
+        !nghttp2_session_check_request_allowed(c->session.ng))
         return false;
     remote = nghttp2_session_get_remote_settings(c->session.ng,
                                                  NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS);

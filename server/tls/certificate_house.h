@@ -15,6 +15,7 @@ struct stapling;
 
 struct certificate_set {
     struct registered registered;
+    uint64_t id;
 
     /* Guarded by the lock. */
     struct list link;         /* of all sets; who was looked at longest ago is first */

@@ -27,6 +27,8 @@ struct certificate_house house = {
 
 /* ---- a set */
 
+static uint64_t last_set_id; /* under the lock */
+
 struct wanted {
     const struct config_list *certificates;
     bool staple;
@@ -110,6 +112,7 @@ make(const void *arg, struct err *err)
     list_init(&set->blind_link);
     list_init(&set->stapled_link);
     house_lock();
+    set->id = ++last_set_id;
     list_push_front(&house.sets, &set->link);
     house.set_count++;
     house_unlock();
@@ -249,6 +252,12 @@ certificate_set_unref(struct certificate_set *set)
 {
     if (set != NULL)
         registered_unref(&set->registered);
+}
+
+uint64_t
+certificate_set_id(const struct certificate_set *set)
+{
+    return set->id;
 }
 
 uint64_t

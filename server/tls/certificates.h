@@ -52,6 +52,10 @@ struct certificate_set *certificate_set_adopt(const struct config_list *certific
                                               bool staple, struct err *err) MUST_USE;
 void certificate_set_unref(struct certificate_set *set);
 
+/* A number that no other set of this process has or ever had, for those who
+ * remember a set without holding it. */
+uint64_t certificate_set_id(const struct certificate_set *set);
+
 /* Someone who waits for a bundle on a worker thread. */
 struct certificate_waiter {
     struct mail mail;

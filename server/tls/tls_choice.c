@@ -188,7 +188,7 @@ choose_for(struct tls_choice *choice, SSL *ssl, struct site_conf *site, int *ale
     if (shown == NULL)
         return refuse(choice, alert, SSL_AD_INTERNAL_ERROR, NULL);
     choice->bundle_id = shown->bundle->id;
-    facts->set = choice->set;
+    facts->set_id = certificate_set_id(choice->set);
     facts->client_demands = tls_demands_id(demands);
     if (!shown_use(shown, ssl))
         return refuse(choice, alert, SSL_AD_INTERNAL_ERROR,

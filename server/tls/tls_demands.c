@@ -8,6 +8,7 @@
 
 #include "server/base/hash.h"
 #include "server/schema.h"
+#include "server/tls/certificates.h"
 #include "server/tls/tls_session.h"
 
 static struct hash_key key;
@@ -49,6 +50,22 @@ bool
 tls_facts_suit(const struct tls_facts *facts, const struct listener_conf *listener,
                const struct site_conf *site)
 {
-    return facts->set == tls_set_of(listener, site) &&
+    const struct certificate_set *set = tls_set_of(listener, site);
+
+    return set != NULL && facts->set_id == certificate_set_id(set) &&
            facts->client_demands == tls_demands_id(tls_demands_of(listener, site));
+}
+
+bool
+tls_facts_prove(const struct tls_facts *facts, const struct listener_conf *listener)
+{
+    uint64_t demands = tls_demands_id(&listener->tls.client);
+
+    return demands == 0 || facts->client_demands == demands;
+}
+
+bool
+tls_demands_tls(const struct site_conf *site)
+{
+    return site->client.place.line > 0 && site->client.mode == CLIENT_CERTIFICATE_REQUIRED;
 }

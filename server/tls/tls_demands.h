@@ -34,4 +34,12 @@ const struct certificate_set *tls_set_of(const struct listener_conf *listener,
 bool tls_facts_suit(const struct tls_facts *facts, const struct listener_conf *listener,
                     const struct site_conf *site);
 
+/* The same where there are no sites: only what was proved counts. After a reload
+ * the listener may demand what it did not before. */
+bool tls_facts_prove(const struct tls_facts *facts, const struct listener_conf *listener);
+
+/* Whether a connection without TLS cannot be enough: the site is only for clients
+ * with a certificate. */
+bool tls_demands_tls(const struct site_conf *site);
+
 #endif

@@ -130,11 +130,14 @@ set_sessions(SSL_CTX *openssl, const struct tls_conf *tls)
 }
 
 /* Early data is taken once, wherever it comes: early_guard.h. OpenSSL's own guard
- * needs sessions that are remembered, and other threads would not know them. */
+ * needs sessions that are remembered, and other threads would not know them. Bytes
+ * of which nobody knows whether they may be replayed are never taken early. */
 static void
-set_early_data(SSL_CTX *openssl, const struct tls_conf *tls)
+set_early_data(SSL_CTX *openssl, const struct listener_conf *listener)
 {
-    if (!tls->early_data || !tls->tickets)
+    const struct tls_conf *tls = &listener->tls;
+
+    if (!tls->early_data || !tls->tickets || !is_http(listener))
         return;
     SSL_CTX_set_max_early_data(openssl, EARLY_DATA_BYTES);
     SSL_CTX_set_recv_max_early_data(openssl, EARLY_DATA_BYTES);
@@ -176,7 +179,7 @@ set_up(struct tls_profile *profile, const struct listener_conf *listener)
     SSL_CTX_set_tlsext_status_cb(openssl, tls_staple);
     SSL_CTX_set_tlsext_status_arg(openssl, profile->thread);
     set_sessions(openssl, &listener->tls);
-    set_early_data(openssl, &listener->tls);
+    set_early_data(openssl, listener);
     if (profile->tickets.source != NULL)
         SSL_CTX_set_tlsext_ticket_key_evp_cb(openssl, on_ticket);
     return set_protocol(openssl, &listener->tls);

@@ -13,7 +13,6 @@
 #include "server/base/arena.h"
 #include "server/net/conn.h"
 
-struct certificate_set;
 struct tls_session;
 
 /* What was agreed on for the application (RFC 7301). */
@@ -28,10 +27,10 @@ struct tls_facts {
     enum alpn alpn;
     bool is_resumed;
     bool has_client_certificate; /* and it was verified: see tls_session_client() */
-    /* What the handshake was done with, for 421: the certificates shown, and a
-     * number for the demands on client certificates; NULL and 0 on our side of
-     * an upstream connection. */
-    const struct certificate_set *set;
+    /* What the handshake was done with, for 421: numbers for the set of certificates
+     * shown and for the demands on client certificates; 0 on our side of an
+     * upstream connection. */
+    uint64_t set_id;
     uint64_t client_demands;
 };
 

@@ -55,6 +55,8 @@ add_own(struct ticket_keys *keys, uint64_t now_ms)
         keys->keys[0] = keys->keys[1];
         keys->made_ms[0] = keys->made_ms[1];
     }
+    OPENSSL_cleanse(keys->keys + keys->count,
+                    (TICKET_KEYS_MAX - keys->count) * sizeof(*keys->keys));
     atomic_store(&keys->due_ms, now_ms + TURN_MS);
     atomic_fetch_add(&keys->version, 1);
 }

@@ -129,6 +129,7 @@ read_records(struct tls_session *session, char *data, size_t room, bool *is_over
             *is_over = total > 0 && SSL_get_error(session->ssl, 0) != SSL_ERROR_WANT_READ;
             break;
         }
+        tls_desk_go_on();
         total += got;
     }
     return total;

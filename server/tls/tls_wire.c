@@ -50,6 +50,7 @@ tls_desk_begin(size_t bytes, bool saw_hangup)
     if (bytes < TLS_RECORD_ROOM)
         bytes = TLS_RECORD_ROOM;
     tls_desk->in_room = bytes < TLS_IN_BYTES ? bytes : TLS_IN_BYTES;
+    tls_desk_go_on();
     tls_desk->is_drained = false;
     tls_desk->saw_hangup = saw_hangup;
     tls_desk->out_bytes = 0;
@@ -67,10 +68,15 @@ read_socket(struct tls_wire *wire)
 
     if (tls_desk->is_drained || wire->saw_end || wire->error != 0)
         return false;
+    if (tls_desk->in_left == 0) {
+        wire->error = EPROTO;
+        return false;
+    }
     do {
         got = syscall(SYS_recvfrom, wire->fd, tls_desk->in, tls_desk->in_room, 0, NULL, NULL);
     } while (got < 0 && errno == EINTR);
     if (got > 0) {
+        tls_desk->in_left -= (size_t)got < tls_desk->in_left ? (size_t)got : tls_desk->in_left;
         tls_desk->is_drained = (size_t)got < tls_desk->in_room && !tls_desk->saw_hangup;
         wire->in = tls_desk->in;
         wire->in_bytes = (size_t)got;

@@ -21,6 +21,10 @@
 #define TLS_IN_BYTES (5 * TLS_RECORD_ROOM)
 #define TLS_OUT_BYTES (10 * TLS_RECORD_ROOM)
 
+/* More than any handshake needs. OpenSSL reads on while there are only records
+ * about TLS itself (KeyUpdate), and would do so for ever. */
+#define TLS_FRUITLESS_BYTES (6 * TLS_RECORD_ROOM)
+
 struct tls_wire {
     int fd;
     int error; /* errno of the socket; 0: none */
@@ -38,6 +42,7 @@ struct tls_wire {
 
 struct tls_desk {
     size_t in_room;  /* to read at once */
+    size_t in_left;  /* to read until somebody gets something of it */
     bool is_drained; /* the socket has no more */
     bool saw_hangup; /* so a short read does not say so */
     size_t out_bytes;
@@ -57,6 +62,13 @@ void tls_desk_free(void);
  * told of the end, which is to be read. Ends with tls_wire_keep_input() and
  * tls_wire_flush(). */
 void tls_desk_begin(size_t bytes, bool saw_hangup);
+
+/* What was read was of use: there may be as much again. */
+static inline void
+tls_desk_go_on(void)
+{
+    tls_desk->in_left = TLS_FRUITLESS_BYTES;
+}
 
 /* Has ssl read and write through wire, which lives as long. False when memory is short. */
 bool tls_wire_join(struct tls_wire *wire, SSL *ssl);

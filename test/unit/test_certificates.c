@@ -392,6 +392,24 @@ adopt_files(const char *chain, const char *key, const char *command, bool staple
     return set;
 }
 
+/* Who remembers only the number of a set that has gone must not take another for it. */
+static void
+numbers_are_never_used_again(void)
+{
+    struct certificate_set *set;
+    uint64_t ids[3];
+
+    for (unsigned i = 0; i < ARRAY_COUNT(ids); i++) {
+        set = adopt_files(i == 1 ? "b.pem" : "a.pem", NULL, NULL, false);
+        ids[i] = certificate_set_id(set);
+        certificate_set_unref(set);
+        CU_ASSERT_NOT_EQUAL(ids[i], 0);
+    }
+    CU_ASSERT_NOT_EQUAL(ids[0], ids[1]);
+    CU_ASSERT_NOT_EQUAL(ids[0], ids[2]);
+    CU_ASSERT_NOT_EQUAL(ids[1], ids[2]);
+}
+
 struct asker {
     struct certificate_waiter waiter;
     struct bundle *bundle;
@@ -1458,6 +1476,7 @@ suite_certificates(void)
     CU_add_test(s, "takes an expired certificate", takes_an_expired_certificate);
     CU_add_test(s, "asks a program for the passphrase", asks_a_program_for_the_passphrase);
     CU_add_test(s, "is one set for the same files", is_one_set_for_the_same_files);
+    CU_add_test(s, "numbers of sets are never used again", numbers_are_never_used_again);
     CU_add_test(s, "calls each waiter exactly once", calls_each_waiter_exactly_once);
     CU_add_test(s, "a cancelled waiter is not called", a_cancelled_waiter_is_not_called);
     CU_add_test(s, "who waits at the end gets nothing", who_waits_at_the_end_gets_nothing);

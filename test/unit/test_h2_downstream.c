@@ -568,6 +568,61 @@ ends_what_is_idle_however_it_pings(void)
     fixture_free(f);
 }
 
+/* Heads come under no window. */
+static void
+reads_no_more_than_is_read_of_it(void)
+{
+    struct h2_fixture *f = fixture_new();
+    uint32_t id = 1;
+    char head[9 + 256];
+    size_t bytes = encode(HEAD_OF("HEAD", "/"), head + 9);
+
+    f->listener.h2.streams = 10000; /* what waits in the socket is read at once later */
+    fixture_connect(f);
+    send_bytes(f, NGHTTP2_CLIENT_MAGIC, NGHTTP2_CLIENT_MAGIC_LEN);
+    send_frame(f, NGHTTP2_SETTINGS, 0, 0, NULL, 0);
+    turn(f);
+    f->is_blind = true;
+    for (;; id += 2) {
+        char frame[9] = { 0, 0, (char)bytes, NGHTTP2_HEADERS,
+                          NGHTTP2_FLAG_END_HEADERS | NGHTTP2_FLAG_END_STREAM,
+                          (char)(id >> 24), (char)(id >> 16), (char)(id >> 8), (char)id };
+
+        memcpy(head, frame, sizeof(frame));
+        if (send(f->fd, head, 9 + bytes, MSG_NOSIGNAL | MSG_DONTWAIT) < 0 || id > 1000000)
+            break;
+        turn(f);
+    }
+    CU_ASSERT(errno == EAGAIN && f->requests < id / 2);
+    f->is_blind = false;
+    for (int i = 0; i < 100 && f->requests < id / 2; i++)
+        turn(f);
+    turn(f);
+    CU_ASSERT(f->requests == id / 2 && f->frames[NGHTTP2_HEADERS] == id / 2 && !f->saw_end);
+    fixture_free(f);
+}
+
+/* RFC 9218 section 10: as long as there is something urgent. */
+static void
+forgets_the_urgency_of_what_is_gone(void)
+{
+    struct h2_fixture *f = fixture_open();
+    const char small[6] = { 0, 4, 0, 0, 0, 1 }, wide[6] = { 0, 4, 1, 0, 0, 0 };
+    const char cancel[4] = { 0, 0, 0, NGHTTP2_CANCEL }, credit[4] = { 1, 0, 0, 0 };
+
+    send_frame(f, NGHTTP2_WINDOW_UPDATE, 0, 0, credit, 4);
+    send_frame(f, NGHTTP2_SETTINGS, 0, 0, small, 6);
+    send_head(f, 1, true, HEAD_OF("GET", "/big") "priority: u=0\n");
+    turn(f);
+    send_frame(f, NGHTTP2_RST_STREAM, 0, 1, cancel, 4);
+    send_frame(f, NGHTTP2_SETTINGS, 0, 0, wide, 6);
+    turn(f);
+    get(f, 3, "/big");
+    turn(f);
+    CU_ASSERT(seen_of(f, 3)->body_bytes > BIG_BYTES / 4);
+    fixture_free(f);
+}
+
 static void
 ends_a_head_that_does_not_come(void)
 {
@@ -604,6 +659,29 @@ cuts_content_that_comes_too_slowly(void)
     turn(f);
     CU_ASSERT(f->cut == 1 && seen_of(f, 1)->status == 408 && seen_of(f, 1)->is_ended);
     CU_ASSERT_EQUAL(f->goaways, 0);
+    fixture_free(f);
+}
+
+/* Of a request that is sent to another connection, as the first one had died. */
+static void
+keeps_content_until_there_is_a_response(void)
+{
+    struct h2_fixture *f = fixture_open();
+    struct source *body;
+    struct piece piece;
+
+    send_head(f, 1, false, HEAD_OF("PUT", "/hold"));
+    send_frame(f, NGHTTP2_DATA, NGHTTP2_FLAG_END_STREAM, 1, "abc", 3);
+    turn(f);
+    body = f->held->request.body;
+    CU_ASSERT_EQUAL(body->ops->offer(body, FORM_SLICES, &piece), FLOW_MORE);
+    body->ops->cancel(body);
+    CU_ASSERT_EQUAL(body->ops->offer(body, FORM_SLICES, &piece), FLOW_MORE);
+    CU_ASSERT_EQUAL(piece.bytes, 3);
+    body->ops->cancel(body);
+    answer(f->held, 200, "x", 1);
+    turn(f);
+    CU_ASSERT(seen_of(f, 1)->is_ended && !seen_of(f, 1)->is_reset);
     fixture_free(f);
 }
 
@@ -685,6 +763,24 @@ ends_when_its_listener_is_gone(void)
     answer(f->held, 200, "x", 1);
     turn(f);
     CU_ASSERT(seen_of(f, 1)->is_ended && f->saw_end);
+    fixture_free(f);
+}
+
+static void
+refuses_half_a_head_when_its_listener_is_gone(void)
+{
+    struct h2_fixture *f = fixture_open();
+    struct client_conn *client = fixture_client_conn(f);
+    char block[256];
+    size_t bytes = encode(HEAD_OF("GET", "/"), block);
+
+    send_frame(f, NGHTTP2_HEADERS, NGHTTP2_FLAG_END_STREAM, 1, block, bytes);
+    turn(f);
+    f->snapshot.conf.listeners.count = 0;
+    client->ops->republish(client);
+    turn(f);
+    CU_ASSERT(seen_of(f, 1)->is_reset && seen_of(f, 1)->error == NGHTTP2_REFUSED_STREAM);
+    CU_ASSERT(f->requests == 0 && f->saw_end);
     fixture_free(f);
 }
 
@@ -868,16 +964,22 @@ suite_h2_downstream(void)
     CU_add_test(s, "ends a flood of continuations", ends_a_flood_of_continuations);
     CU_add_test(s, "ends a client that does not read its answers",
                 ends_a_client_that_does_not_read_its_answers);
+    CU_add_test(s, "reads no more than is read of it", reads_no_more_than_is_read_of_it);
+    CU_add_test(s, "forgets the urgency of what is gone", forgets_the_urgency_of_what_is_gone);
     CU_add_test(s, "lets a long download update its windows",
                 lets_a_long_download_update_its_windows);
     CU_add_test(s, "ends what is idle, however it pings", ends_what_is_idle_however_it_pings);
     CU_add_test(s, "ends a head that does not come", ends_a_head_that_does_not_come);
     CU_add_test(s, "cuts content that comes too slowly", cuts_content_that_comes_too_slowly);
+    CU_add_test(s, "keeps content until there is a response",
+                keeps_content_until_there_is_a_response);
     CU_add_test(s, "resets a stream whose window stays shut",
                 resets_a_stream_whose_window_stays_shut);
     CU_add_test(s, "drains in two steps", drains_in_two_steps);
     CU_add_test(s, "says GOAWAY at the last request", says_goaway_at_the_last_request);
     CU_add_test(s, "ends when its listener is gone", ends_when_its_listener_is_gone);
+    CU_add_test(s, "refuses half a head when its listener is gone",
+                refuses_half_a_head_when_its_listener_is_gone);
     CU_add_test(s, "answers after the client's FIN", answers_after_the_clients_fin);
     CU_add_test(s, "carries a tunnel", carries_a_tunnel);
     CU_add_test(s, "resets the stream of a tunnel that broke",

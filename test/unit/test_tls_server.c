@@ -529,7 +529,7 @@ shows_the_certificate_of_the_name(void)
     CU_ASSERT_TRUE(connect_to(&pair, 0, "A.Test"));
     CU_ASSERT_TRUE(is_shown(&pair, "a.test"));
     CU_ASSERT_TRUE(slice_equal(facts_of(&pair)->server_name, SLICE("a.test")));
-    CU_ASSERT_PTR_EQUAL(facts_of(&pair)->set, sets[0]);
+    CU_ASSERT_EQUAL(facts_of(&pair)->set_id, certificate_set_id(sets[0]));
     CU_ASSERT_STRING_EQUAL(facts_of(&pair)->version, "TLSv1.3");
     end(&pair);
     CU_ASSERT_TRUE(connect_to(&pair, 0, "b.test"));
@@ -551,7 +551,7 @@ shows_the_listeners_certificate_to_others(void)
     serve();
     CU_ASSERT_TRUE(connect_to(&pair, 0, "stranger.test"));
     CU_ASSERT_TRUE(is_shown(&pair, "fallback.test"));
-    CU_ASSERT_PTR_EQUAL(facts_of(&pair)->set, sets[SITES]);
+    CU_ASSERT_EQUAL(facts_of(&pair)->set_id, certificate_set_id(sets[SITES]));
     end(&pair);
     CU_ASSERT_TRUE(connect_to(&pair, 0, NULL));
     CU_ASSERT_TRUE(is_shown(&pair, "fallback.test"));
@@ -1468,6 +1468,39 @@ travels_with_the_descriptor(void)
     tear_down();
 }
 
+/* RFC 8446 section 4.6.3 sets no limit; OpenSSL would go on as long as they come. */
+static void
+takes_no_endless_row_of_new_keys(void)
+{
+    struct pair pair;
+    char data[100], *updates;
+    ssize_t got = CONN_WAIT;
+    long bytes;
+    BIO *bio;
+
+    set_up();
+    serve();
+    CU_ASSERT_TRUE(connect_to(&pair, 0, "a.test"));
+    bio = BIO_new(BIO_s_mem());
+    BIO_up_ref(bio);
+    SSL_set0_wbio(pair.ssl, bio);
+    for (unsigned i = 0; i < 5000; i++) {
+        SSL_key_update(pair.ssl, SSL_KEY_UPDATE_NOT_REQUESTED);
+        SSL_do_handshake(pair.ssl);
+    }
+    bytes = BIO_get_mem_data(bio, &updates);
+    CU_ASSERT_EQUAL(write(pair.fd, updates, (size_t)bytes), bytes);
+    for (unsigned i = 0; i < 10 && got == CONN_WAIT; i++) {
+        loop_turn(pair.worker->loop, 1);
+        got = conn_recv(&pair.conn, data, sizeof(data));
+    }
+    CU_ASSERT_EQUAL(got, CONN_FAILED);
+    CU_ASSERT_EQUAL(pair.conn.error, EPROTO);
+    BIO_free(bio);
+    end(&pair);
+    tear_down();
+}
+
 /* ---- early data (RFC 8446 section 2.3) */
 
 static bool
@@ -1563,6 +1596,22 @@ takes_early_data_once(void)
     tear_down();
 }
 
+/* There nobody can tell what may be done twice. */
+static void
+takes_no_early_data_where_bytes_are_forwarded(void)
+{
+    SSL_SESSION *session;
+
+    set_up();
+    listener.mode = &port_mode;
+    listener.tls.early_data = true;
+    serve();
+    session = session_for("a.test", TLS1_3_VERSION);
+    CU_ASSERT_EQUAL(SSL_SESSION_get_max_early_data(session), 0);
+    SSL_SESSION_free(session);
+    tear_down();
+}
+
 void
 suite_tls_server(void)
 {
@@ -1603,7 +1652,9 @@ suite_tls_server(void)
     ADD(says_its_end_and_reads_on);
     ADD(closing_is_an_end_and_aborting_is_not);
     ADD(travels_with_the_descriptor);
+    ADD(takes_no_endless_row_of_new_keys);
     ADD(takes_early_data_before_the_handshake_ends);
     ADD(takes_early_data_once);
+    ADD(takes_no_early_data_where_bytes_are_forwarded);
 #undef ADD
 }
