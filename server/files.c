@@ -4,8 +4,8 @@
 
 #include "server/files.h"
 
+#include "server/certificates/local_ca.h"
 #include "server/schema.h"
-#include "server/tls/local_ca.h"
 
 #include <stdio.h>
 #include <stdlib.h>

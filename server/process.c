@@ -21,6 +21,7 @@
 #include "server/admin/status.h"
 #include "server/base/clock.h"
 #include "server/base/log.h"
+#include "server/certificates/certificates.h"
 #include "server/channel.h"
 #include "server/crew.h"
 #include "server/files.h"
@@ -32,7 +33,6 @@
 #include "server/opener.h"
 #include "server/schema.h"
 #include "server/snapshot.h"
-#include "server/tls/certificates.h"
 
 #include <errno.h>
 #include <inttypes.h>

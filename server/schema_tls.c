@@ -2,17 +2,17 @@
 /* schema_tls.c - certificates, client certificates, TLS of listeners and groups.
  *
  * Files are only named here: they are read when they are needed, and again when
- * they change (tls/certificates.h). `bascule check` looks at them, too.
+ * they change (certificates/certificates.h). `bascule check` looks at them, too.
  */
 #include "config.h"
 
 #include "server/schema_tls.h"
 
 #include "modes/mode.h"
+#include "server/certificates/local_ca.h"
 #include "server/config/reader.h"
 #include "server/host_map.h"
 #include "server/schema_link.h"
-#include "server/tls/local_ca.h"
 
 #define SECOND 1000
 #define MINUTE (60 * SECOND)

@@ -11,11 +11,11 @@
 
 #include "server/snapshot.h"
 
+#include "server/certificates/certificates.h"
 #include "server/config/reader.h"
 #include "server/log/access_log.h"
 #include "server/log/sink.h"
 #include "server/net/listener.h"
-#include "server/tls/certificates.h"
 #include "server/tls/tls_context.h"
 #include "server/tls/tls_server.h"
 #include "server/upstream/group.h"

@@ -17,16 +17,16 @@
 
 #include "server/base/clock.h"
 #include "server/base/log.h"
+#include "server/certificates/local_ca.h"
 #include "server/channel.h"
 #include "server/declared.h"
-#include "server/holdings.h"
 #include "server/files.h"
+#include "server/holdings.h"
 #include "server/limits.h"
 #include "server/opener.h"
 #include "server/privileges.h"
 #include "server/sd_notify.h"
 #include "server/snapshot.h"
-#include "server/tls/local_ca.h"
 
 #include <errno.h>
 #include <fcntl.h>

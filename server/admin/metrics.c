@@ -7,10 +7,10 @@
 #include "server/admin/metrics.h"
 
 #include "server/admin/status.h"
+#include "server/certificates/certificates.h"
 #include "server/log/log_thread.h"
 #include "server/net/listener.h"
 #include "server/snapshot.h"
-#include "server/tls/certificates.h"
 #include "server/upstream/endpoint.h"
 
 #include <inttypes.h>

@@ -5,12 +5,12 @@
 #include "server/admin/status.h"
 
 #include "modes/mode.h"
+#include "server/certificates/certificates.h"
 #include "server/log/escape.h"
 #include "server/log/log_thread.h"
 #include "server/net/listener.h"
 #include "server/net/sockets.h"
 #include "server/snapshot.h"
-#include "server/tls/certificates.h"
 #include "server/upstream/endpoint.h"
 
 #include <inttypes.h>

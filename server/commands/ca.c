@@ -6,7 +6,7 @@
 
 #include "server/commands/members.h"
 
-#include "server/tls/local_ca.h"
+#include "server/certificates/local_ca.h"
 
 #include <stdio.h>
 #include <stdlib.h>

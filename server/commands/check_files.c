@@ -8,9 +8,9 @@
 
 #include "server/commands/check_files.h"
 
-#include "server/tls/certificates.h"
+#include "server/certificates/certificates.h"
+#include "server/certificates/local_ca.h"
 #include "server/tls/client_trust.h"
-#include "server/tls/local_ca.h"
 #include "server/tls/tls_context.h"
 #include "server/tls/tls_tickets.h"
 

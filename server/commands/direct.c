@@ -9,8 +9,8 @@
 #include "server/commands/members.h"
 
 #include "server/base/slice.h"
+#include "server/certificates/local_ca.h"
 #include "server/supervisor.h"
-#include "server/tls/local_ca.h"
 
 #include <limits.h>
 #include <stdio.h>

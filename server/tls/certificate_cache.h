@@ -12,7 +12,7 @@
 
 #include <openssl/ssl.h>
 
-#include "server/tls/certificates.h"
+#include "server/certificates/certificates.h"
 
 /* At most so many bundles on each thread: some ten kilobytes each. */
 #define CERTIFICATE_CACHE_MAX 512

@@ -8,7 +8,7 @@
 #define BASCULE_REREAD_H
 
 #include "server/base/list.h"
-#include "server/tls/certificate_load.h"
+#include "server/certificates/certificate_load.h"
 
 #define REREAD_PATHS 2
 

@@ -9,9 +9,9 @@
 
 #include "server/tls/tls_context.h"
 
+#include "server/certificates/certificates.h"
 #include "server/opener.h"
 #include "server/schema.h"
-#include "server/tls/certificates.h"
 #include "server/tls/tls_resumption.h"
 
 #include <openssl/err.h>

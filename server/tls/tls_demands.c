@@ -7,8 +7,8 @@
 #include <pthread.h>
 
 #include "server/base/hash.h"
+#include "server/certificates/certificates.h"
 #include "server/schema.h"
-#include "server/tls/certificates.h"
 #include "server/tls/tls_session.h"
 
 static struct hash_key key;

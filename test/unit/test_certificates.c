@@ -4,17 +4,17 @@
  */
 #include "config.h"
 
-#include "server/tls/certificates.h"
+#include "server/certificates/certificates.h"
 
 #include "server/base/clock.h"
-#include "server/opener.h"
+#include "server/certificates/certificate_load.h"
+#include "server/certificates/file_watch.h"
+#include "server/certificates/local_ca.h"
+#include "server/certificates/ocsp.h"
+#include "server/certificates/passphrase.h"
+#include "server/certificates/shared_der.h"
 #include "server/channel.h"
-#include "server/tls/certificate_load.h"
-#include "server/tls/file_watch.h"
-#include "server/tls/local_ca.h"
-#include "server/tls/ocsp.h"
-#include "server/tls/passphrase.h"
-#include "server/tls/shared_der.h"
+#include "server/opener.h"
 #include "test/unit/certificate_fixture.h"
 #include "test/unit/suites.h"
 

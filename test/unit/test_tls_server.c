@@ -10,10 +10,10 @@
 
 #include "modes/mode.h"
 #include "server/base/clock.h"
+#include "server/certificates/certificates.h"
 #include "server/generation.h"
 #include "server/host_map.h"
 #include "server/snapshot.h"
-#include "server/tls/certificates.h"
 #include "server/tls/client_trust.h"
 #include "server/tls/tls_demands.h"
 #include "server/tls/tls_session.h"

@@ -8,7 +8,7 @@
  */
 #include "config.h"
 
-#include "server/tls/file_watch.h"
+#include "server/certificates/file_watch.h"
 
 #include "server/base/hash.h"
 #include "server/base/log.h"

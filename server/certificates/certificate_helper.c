@@ -14,11 +14,11 @@
  */
 #include "config.h"
 
-#include "server/tls/certificate_house.h"
+#include "server/certificates/certificate_house.h"
 
 #include "server/base/clock.h"
 #include "server/base/log.h"
-#include "server/tls/passphrase.h"
+#include "server/certificates/passphrase.h"
 #include "server/tls/reread.h"
 
 #include <errno.h>

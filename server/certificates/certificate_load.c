@@ -10,13 +10,13 @@
  */
 #include "config.h"
 
-#include "server/tls/certificate_load.h"
+#include "server/certificates/certificate_load.h"
 
 #include "server/base/must.h"
+#include "server/certificates/local_ca.h"
+#include "server/certificates/passphrase.h"
+#include "server/certificates/shared_der.h"
 #include "server/opener.h"
-#include "server/tls/local_ca.h"
-#include "server/tls/passphrase.h"
-#include "server/tls/shared_der.h"
 
 #include <errno.h>
 #include <fcntl.h>

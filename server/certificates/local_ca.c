@@ -8,7 +8,7 @@
  */
 #include "config.h"
 
-#include "server/tls/local_ca.h"
+#include "server/certificates/local_ca.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -13,9 +13,9 @@
 
 #include "server/base/err.h"
 #include "server/base/slice.h"
+#include "server/certificates/certificates.h"
 #include "server/net/loop.h"
 #include "server/net/resolve.h"
-#include "server/tls/certificates.h"
 
 struct ocsp_question;
 

@@ -4,10 +4,10 @@
  */
 #include "config.h"
 
-#include "server/tls/certificate_house.h"
+#include "server/certificates/certificate_house.h"
 
 #include "server/base/clock.h"
-#include "server/tls/local_ca.h"
+#include "server/certificates/local_ca.h"
 
 #include <limits.h>
 #include <stdio.h>

@@ -2,7 +2,7 @@
 /* passphrase.c - runs a program in a process group of its own and reads its first line. */
 #include "config.h"
 
-#include "server/tls/passphrase.h"
+#include "server/certificates/passphrase.h"
 
 #include "server/base/clock.h"
 

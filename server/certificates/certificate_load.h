@@ -9,8 +9,8 @@
 #define BASCULE_CERTIFICATE_LOAD_H
 
 #include "server/base/err.h"
+#include "server/certificates/certificates.h"
 #include "server/schema.h"
-#include "server/tls/certificates.h"
 
 /* What tells one state of a file from another without reading it. All zero: it
  * cannot be looked at. */

@@ -8,7 +8,7 @@
  */
 #include "config.h"
 
-#include "server/tls/ocsp.h"
+#include "server/certificates/ocsp.h"
 
 #include "server/base/must.h"
 #include "server/net/dial.h"

@@ -7,11 +7,11 @@
  */
 #include "config.h"
 
-#include "server/tls/certificate_house.h"
+#include "server/certificates/certificate_house.h"
 
 #include "server/base/clock.h"
 #include "server/base/log.h"
-#include "server/tls/ocsp.h"
+#include "server/certificates/ocsp.h"
 
 #include <stdlib.h>
 

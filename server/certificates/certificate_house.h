@@ -7,9 +7,9 @@
 
 #include <pthread.h>
 
-#include "server/tls/certificate_load.h"
-#include "server/tls/certificates.h"
-#include "server/tls/file_watch.h"
+#include "server/certificates/certificate_load.h"
+#include "server/certificates/certificates.h"
+#include "server/certificates/file_watch.h"
 
 struct stapling;
 

@@ -6,7 +6,7 @@
  */
 #include "config.h"
 
-#include "server/tls/shared_der.h"
+#include "server/certificates/shared_der.h"
 
 #include "server/base/hash.h"
 
