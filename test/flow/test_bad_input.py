@@ -119,7 +119,7 @@ HEADS = [
     ("a version of two digits", "GET {T} HTTP/1.10\r\n" + HOST + END, BAD | {505}),
     ("a version without minor", "GET {T} HTTP/1\r\n" + HOST + END, BAD | {505}),
     ("a version this is not", "GET {T} HTTP/2.0\r\n" + HOST + END, {505}),
-    ("the opening of HTTP/2", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", BAD | {505}),
+    ("the opening of HTTP/2 with a field", "PRI * HTTP/2.0\r\n" + HOST + END, BAD | {505}),
     ("the opening of TLS", "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", BAD),
 
     # Host: RFC 9112 section 3.2

@@ -229,7 +229,7 @@ def _():
     accepting = threading.Thread(target=refuse)
     accepting.start()
     with Client(proxy().address("distrusts")) as client:
-        client.send(b"secret")
+        client.try_send(b"secret")
         while client.fill():
             pass
         check(client.was_reset, "it was not reset")

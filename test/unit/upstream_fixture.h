@@ -15,7 +15,7 @@ struct group_fixture {
     struct group_conf conf;
     struct endpoint_conf endpoints[FIXTURE_ENDPOINTS_MAX];
     void *items[FIXTURE_ENDPOINTS_MAX];
-    char names[FIXTURE_ENDPOINTS_MAX][16];
+    char names[FIXTURE_ENDPOINTS_MAX][40];
 };
 
 /* A group with one endpoint for each weight, adopted from the registry. */
