@@ -50,8 +50,8 @@ def is_served(address):
 def is_refused(address):
     try:
         connect(address).close()
-    except (ConnectionRefusedError, FileNotFoundError):
-        return True
+    except (ConnectionRefusedError, ConnectionResetError, FileNotFoundError):
+        return True # reset: the socket was closed between its queue and us
     return False
 
 
