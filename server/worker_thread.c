@@ -22,7 +22,7 @@
 #include <stdlib.h>
 #include <sys/prctl.h>
 
-#define BLOCKS_KEPT 512
+#define BLOCKS_KEPT 128
 #define PIPES_KEPT 32
 #define IDLE_CHECK_MS 10
 #define NAMES_BYTES 65536
