@@ -37,9 +37,12 @@ struct filter_ops {
     enum filter_verdict (*deliver_head)(const void *conf, void *state, struct exchange *ex);
 
     /* Returns a source over inner (its ->inner set), or inner itself. */
-    struct source *(*request_body)(const void *conf, void *state, struct exchange *ex, struct source *inner);
-    struct source *(*fetch_body)(const void *conf, void *state, struct exchange *ex, struct source *inner);
-    struct source *(*deliver_body)(const void *conf, void *state, struct exchange *ex, struct source *inner);
+    struct source *(*request_body)(const void *conf, void *state, struct exchange *ex,
+                                   struct source *inner);
+    struct source *(*fetch_body)(const void *conf, void *state, struct exchange *ex,
+                                 struct source *inner);
+    struct source *(*deliver_body)(const void *conf, void *state, struct exchange *ex,
+                                   struct source *inner);
 
     void (*end)(const void *conf, void *state, struct exchange *ex);
 };

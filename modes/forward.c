@@ -37,7 +37,6 @@ struct forward_conf {
     const char *parent_url;
     struct parent_conf parent;
     struct slice parent_authorization;
-    const char *tls_ca;
     struct tls_context *tls;
     struct upstream_timeouts timeouts;
 };
@@ -63,9 +62,13 @@ static const struct option options[] = {
       .text = "Parent proxy that all requests go through: http://[user:password@]host:port or "
               "socks5://[user:password@]host:port. It resolves names, and has to judge the "
               "addresses behind them; addresses in URLs are judged here." },
-    { .name = "tls_ca", .type = OPTION_STRING, .offset = offsetof(struct forward_conf, tls_ca),
+    { .name = "tls_ca", .type = OPTION_STRING,
+      .offset = offsetof(struct forward_conf, listener.upstream_ca),
       .text = "File of the CA certificates (PEM) that https:// destinations are verified by; the "
               "system's when not given." },
+    { .name = "cache", .type = OPTION_GROUP, .offset = offsetof(struct forward_conf, listener.cache),
+      .options = cache_options, .member_bytes = sizeof(struct cache_conf), .shorthand = "store",
+      .text = "Keep answers in a store and give them again: the store's name is enough." },
     { .name = "upstream", .type = OPTION_GROUP, .offset = offsetof(struct forward_conf, timeouts),
       .options = upstream_timeout_options, .member_bytes = sizeof(struct upstream_timeouts),
       .text = "Deadlines towards destinations." },
@@ -134,10 +137,25 @@ shared_trust(const struct forward_conf *forward, const struct conf *conf)
         const struct forward_conf *other = conf->listeners.items[i];
 
         if (other->listener.mode == &forward_mode && other->tls != NULL &&
-            slice_equal(slice_of(other->tls_ca), slice_of(forward->tls_ca)))
+            slice_equal(slice_of(other->listener.upstream_ca),
+                        slice_of(forward->listener.upstream_ca)))
             return other->tls;
     }
     return NULL;
+}
+
+static int
+load_trust(struct forward_conf *forward, const struct conf *conf, struct arena *arena,
+           struct err *err)
+{
+    const char *ca = forward->listener.upstream_ca;
+
+    if (ca != NULL && ca[0] != '/')
+        return err_set(err, "tls_ca: \"%s\" is not an absolute path", ca);
+    forward->tls = shared_trust(forward, conf);
+    if (forward->tls == NULL)
+        forward->tls = tls_context_new(arena, ca, err);
+    return forward->tls != NULL ? 0 : err_prefix(err, "tls_ca: ");
 }
 
 static int
@@ -153,11 +171,9 @@ finish(struct listener_conf *listener, struct conf *conf, struct arena *arena, s
     if (forward->special == NULL || listener->allow_client == NULL ||
         add_anonymity(forward, arena) < 0)
         return err_set(err, "no memory");
-    forward->tls = shared_trust(forward, conf);
-    if (forward->tls == NULL)
-        forward->tls = tls_context_new(arena, forward->tls_ca, err);
-    if (forward->tls == NULL)
-        return err_prefix(err, "tls_ca: ");
+    if (load_trust(forward, conf, arena, err) < 0 ||
+        cache_conf_finish(&listener->cache, &conf->stores, arena, err) < 0)
+        return -1;
     return finish_parent(forward, arena, err);
 }
 
@@ -306,6 +322,14 @@ may_ask_parent(struct exchange *ex)
     return !ip_parse(ex->request.host, &ip) || may_connect(&ip, ex);
 }
 
+static const struct parent_conf *
+parent_of(const struct listener_conf *listener)
+{
+    const struct forward_conf *forward = (const struct forward_conf *)(const void *)listener;
+
+    return forward->parent_url != NULL ? &forward->parent : NULL;
+}
+
 static enum step
 route(struct exchange *ex)
 {
@@ -323,7 +347,7 @@ route(struct exchange *ex)
         .port = ex->request.port,
         .is_tls = slice_equal(ex->request.scheme, SLICE("https")),
         .tls = forward->tls,
-        .parent = forward->parent_url != NULL ? &forward->parent : NULL,
+        .parent = parent_of(ex->listener),
         .timeouts = &forward->timeouts,
         .may_connect = may_connect,
     };
@@ -364,6 +388,7 @@ const struct mode_ops forward_mode = {
     .judge = judge,
     .route = route,
     .prepare = prepare,
+    .parent = parent_of,
     .is_proxy = true,
     .adds_via = true,
 };

@@ -16,6 +16,7 @@ struct arena;
 struct conf;
 struct exchange;
 struct listener_conf;
+struct parent_conf;
 struct tls_session;
 struct worker;
 
@@ -61,6 +62,9 @@ struct mode_ops {
     enum step (*route)(struct exchange *ex);
     /* Makes of the request what goes upstream: ex->out, forwarding fields. */
     enum step (*prepare)(struct exchange *ex);
+    /* The proxy by way of which a listener's exchanges go to the internet; NULL: directly.
+     * NULL: they never do. */
+    const struct parent_conf *(*parent)(const struct listener_conf *listener);
     bool is_proxy; /* clients name any origin: HTTP/2 gives absolute targets too */
     bool adds_via; /* to responses (RFC 9110 section 7.6.3: proxies must) */
 };

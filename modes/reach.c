@@ -52,6 +52,7 @@ struct reach {
     struct failure failure;
     uint8_t state;
     bool is_fresh_only; /* an idle connection has just turned out to be dead */
+    bool is_told;       /* failure is that of another exchange, which counts it */
 };
 
 static const struct upstream_timeouts *
@@ -233,6 +234,7 @@ on_waited(struct pool_waiter *waiter, const struct failure *failure)
         if (failure->detail != NULL)
             reach->failure.detail = arena_strdup(&ex->arena, failure->detail);
         reach->state = FAILED;
+        reach->is_told = true;
     }
     road_resume(ex);
 }
@@ -638,12 +640,24 @@ next_endpoint(struct exchange *ex)
 
     if (ex->endpoint == NULL)
         return road_fail(ex, &reach->failure);
-    endpoint_failed(ex->endpoint->endpoint, ex->to.group, loop_now_ms(ex->worker->loop));
+    if (!reach->is_told)
+        endpoint_failed(ex->endpoint->endpoint, ex->to.group, loop_now_ms(ex->worker->loop));
+    reach->is_told = false;
     exchange_decide(ex, DECISION_ENDPOINT, &ex->endpoint->place, "%s: %s", ex->endpoint->to,
                     reach->failure.detail);
     release_endpoint(ex);
     reach->state = START;
     return start(ex);
+}
+
+/* The operator's word. */
+static enum step
+refuse_for_maintenance(struct exchange *ex)
+{
+    static const struct failure failure = { END_NO_ENDPOINT, 503, "destination_unavailable",
+                                            "the group is in maintenance" };
+
+    return road_fail(ex, &failure);
 }
 
 enum step
@@ -663,6 +677,8 @@ reach(struct exchange *ex)
         if (ex->to.group != NULL)
             pick_start(&reach->pick, ex->to.group);
     }
+    if (ex->to.group != NULL && ex->to.group->maintenance && ex->request.method != METHOD_CONNECT)
+        return refuse_for_maintenance(ex);
     switch ((enum state)reach->state) {
     case START:
         return start(ex);

@@ -12,6 +12,10 @@
 #include "modes/road.h"
 
 #include "filters/pipeline.h"
+#include "modes/cache_answer.h"
+#include "modes/fetch.h"
+#include "modes/keep.h"
+#include "modes/look_up.h"
 #include "modes/reach.h"
 #include "modes/road_log.h"
 #include "modes/site_route.h"
@@ -33,7 +37,8 @@ end_now(struct exchange *ex)
     pump_stop(&ex->request_pump);
     pump_stop(&ex->response_pump);
     timer_disarm(&ex->deadline);
-    road_log(ex);
+    if (ex->fetch == NULL)
+        road_log(ex);
     if (ex->up != NULL) {
         struct upstream *up = ex->up;
 
@@ -42,6 +47,7 @@ end_now(struct exchange *ex)
     }
     reach_stop(ex);
     pipeline_end(ex);
+    look_up_end(ex);
     if (ex->down != NULL)
         ex->down->ops->finish(ex, ex->is_whole);
     exchange_free(ex);
@@ -137,6 +143,8 @@ refuse_incomplete(struct exchange *ex)
 static enum step
 deliver(struct exchange *ex)
 {
+    if (ex->fetch != NULL)
+        return fetch_deliver(ex);
     pipeline_begin(ex); /* of an answer from before the filters' turn */
     switch (pipeline_deliver(ex)) {
     case FILTER_WAIT:
@@ -174,14 +182,27 @@ drop_upstream(struct exchange *ex)
         up->ops->release(up);
 }
 
+/* What came for an exchange that went upstream by itself. */
+static void
+keep(struct exchange *ex)
+{
+    if (!method_is_safe(ex->request.method))
+        keep_invalidate(ex);
+    keep_passing(ex);
+    cache_answer_status(ex);
+}
+
 static enum step
 filter_fetched(struct exchange *ex)
 {
     if (ex->up == NULL)
         return STEP_NEXT; /* our own answer: nothing was fetched */
+    pipeline_begin(ex); /* of a fetch, whose request was filtered as the client's */
     switch (pipeline_fetch(ex)) {
     case FILTER_NEXT:
         pipeline_wrap_fetch(ex);
+        if (ex->cached != NULL)
+            keep(ex);
         return STEP_NEXT;
     case FILTER_WAIT:
         return STEP_WAIT;
@@ -307,7 +328,7 @@ send_request(struct exchange *ex)
 }
 
 /* The numbers are positions in the table. */
-enum { STEP_FIRST = 0, STEP_REACH = 7, STEP_FETCHED = 9, STEP_DELIVER = 10, STEP_COUNT = 11 };
+enum { STEP_FIRST = 0, STEP_REACH = 8, STEP_FETCHED = 10, STEP_DELIVER = 11, STEP_COUNT = 12 };
 
 static step_fn *const road[STEP_COUNT] = {
     count_forwards,
@@ -317,6 +338,7 @@ static step_fn *const road[STEP_COUNT] = {
     prepare,
     filter_request,
     site_answer,
+    look_up,
     [STEP_REACH] = reach,
     send_request,
     [STEP_FETCHED] = filter_fetched,
@@ -385,7 +407,8 @@ answer_instead(struct exchange *ex, const struct failure *failure)
 {
     drop_upstream(ex);
     reach_stop(ex);
-    road_fail(ex, failure);
+    if (!look_up_stands_in(ex))
+        road_fail(ex, failure);
     jump(ex, STEP_DELIVER);
 }
 
@@ -416,7 +439,7 @@ on_response(struct exchange *ex)
         ex->is_tunnel = true;
     if (fields_has(&response->fields, FIELD_CONNECTION))
         fields_remove_hop_by_hop(&response->fields);
-    if (ex->listener->mode->adds_via)
+    if (ex->listener->mode->adds_via && ex->fetch == NULL)
         fields_add(&response->fields, &ex->arena, FIELD_VIA,
                    via_value(ex->up->ops->protocol, response->minor_version));
     jump(ex, STEP_FETCHED);
@@ -518,6 +541,14 @@ on_deadline(struct timer *timer)
 }
 
 void
+road_begin_fetch(struct exchange *ex)
+{
+    ex->road = &ops;
+    ex->step = STEP_REACH;
+    run(ex);
+}
+
+void
 road_begin(struct exchange *ex)
 {
     ex->road = &ops;
@@ -565,4 +596,11 @@ road_on_kill(struct worker *worker)
         client->ops->kill(client);
     }
     tunnels_on_kill(worker);
+    fetches_kill(worker);
+}
+
+bool
+road_is_idle(struct worker *worker)
+{
+    return list_is_empty(&worker->fetches) && worker->errands == 0;
 }

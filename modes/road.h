@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* road.h - the way of an exchange, which all HTTP modes share.
  *
- *   judge -> route -> request filters -> reach -> send
- *                                                  |
+ *   judge -> route -> request filters -> look up -> reach -> send
+ *                                           |                 |
+ *                                         (hit)               |
  *        log <- write <- deliver filters <- fetch filters <- (response)
  *
  * The mode says whether (judge) and where to (route); everything else is the
@@ -17,6 +18,9 @@
 /* mode_ops.on_request of the HTTP modes: begins the journey, or delivers the
  * answer when there is one already. */
 void road_begin(struct exchange *ex);
+
+/* The same for an exchange that knows its way already and has no client (modes/fetch.c). */
+void road_begin_fetch(struct exchange *ex);
 
 /* Goes on after STEP_WAIT. */
 void road_resume(struct exchange *ex);
@@ -39,5 +43,8 @@ void road_on_drain(struct worker *worker);
 
 /* Ends everything now. */
 void road_on_kill(struct worker *worker);
+
+/* Whether nothing is fetched for the cache, and no other thread is to answer. */
+bool road_is_idle(struct worker *worker);
 
 #endif

@@ -4,6 +4,7 @@
 
 #include "modes/road_log.h"
 
+#include "modes/cached.h"
 #include "modes/mode.h"
 #include "server/base/clock.h"
 #include "server/log/access_log.h"
@@ -96,12 +97,37 @@ deciding_rule(const struct exchange *ex, char *text, size_t room)
     return slice_of(text);
 }
 
+static const char *
+cached_word(const struct cached *cached)
+{
+    switch (cached->outcome.forward) {
+    case CACHE_FORWARD_NONE:
+        return cached->is_stale ? "TCP_STALE_HIT" : "TCP_HIT";
+    case CACHE_FORWARD_STALE:
+    case CACHE_FORWARD_REQUEST:
+        if (cached->is_stale)
+            return "TCP_REFRESH_FAIL_OLD";
+        return cached->outcome.forward_status == 304 ? "TCP_REFRESH_UNMODIFIED"
+                                                     : "TCP_REFRESH_MODIFIED";
+    case CACHE_FORWARD_BYPASS:
+    case CACHE_FORWARD_METHOD:
+    case CACHE_FORWARD_URI_MISS:
+    case CACHE_FORWARD_VARY_MISS:
+    case CACHE_FORWARD_MISS:
+    case CACHE_FORWARD_PARTIAL:
+        break;
+    }
+    return "TCP_MISS";
+}
+
 /* The words of squid's native format. */
 static const char *
 squid_word(const struct exchange *ex)
 {
     if (ex->is_tunnel)
         return "TCP_TUNNEL";
+    if (ex->cached != NULL && ex->end == END_DONE)
+        return cached_word(ex->cached);
     switch (ex->end) {
     case END_DENIED:
         return "TCP_DENIED";

@@ -50,6 +50,8 @@ objection(const struct exchange *ex)
 {
     const struct tls_session *session = ex->down->client->tls;
 
+    if (ex->site->pass_through != NULL)
+        return "the site is for TLS that is passed through";
     if (session == NULL)
         return tls_demands_tls(ex->site) ? "the site is for clients with a certificate" : NULL;
     return tls_facts_suit(tls_session_facts(session), ex->listener, ex->site)

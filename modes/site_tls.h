@@ -14,8 +14,9 @@ bool site_is_secure(const struct exchange *ex);
 /* Sends who came without TLS to a site that wants it to https://, and answers
  * 421 to requests by a connection that was made for a site with other
  * certificates or other demands on clients' (RFC 9110 section 15.5.20), which
- * includes one without TLS when the site demands a client's certificate. Part of
- * a mode's route step, once ex->site is known. */
+ * includes one without TLS when the site demands a client's certificate, and any
+ * when the site's TLS is passed through. Part of a mode's route step, once
+ * ex->site is known. */
 enum step site_check_tls(struct exchange *ex);
 
 /* Adds Client-Cert (RFC 9440) to what goes upstream, when the client showed a

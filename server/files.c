@@ -104,10 +104,11 @@ files_each_read(const struct conf *conf, int (*on_path)(void *arg, const char *p
     const struct walk walk = { on_path, arg };
 
     for (size_t i = 0; i < conf->listeners.count; i++) {
-        const struct tls_conf *tls = &((const struct listener_conf *)conf->listeners.items[i])->tls;
+        const struct listener_conf *listener = conf->listeners.items[i];
+        const struct tls_conf *tls = &listener->tls;
 
         if (visit_certificates(&walk, &tls->certificates, &tls->client) < 0 ||
-            visit(&walk, tls->ticket_keys) < 0)
+            visit(&walk, tls->ticket_keys) < 0 || visit(&walk, listener->upstream_ca) < 0)
             return -1;
     }
     for (size_t i = 0; i < conf->sites.count; i++) {

@@ -45,6 +45,13 @@ generation_hold(struct worker *worker)
     return worker->generation;
 }
 
+struct generation *
+generation_share(struct generation *generation)
+{
+    generation->exchanges++;
+    return generation;
+}
+
 void
 generation_release(struct generation *generation)
 {

@@ -25,6 +25,9 @@ int generation_publish(struct worker *worker, struct snapshot *snapshot);
 /* Holds the current generation for one exchange. */
 struct generation *generation_hold(struct worker *worker);
 
+/* Holds the same one for one exchange more. */
+struct generation *generation_share(struct generation *generation);
+
 /* Ends the hold; the last one of an old generation gives the snapshot back. */
 void generation_release(struct generation *generation);
 

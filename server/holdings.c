@@ -194,7 +194,8 @@ holdings_send_control(struct holdings *holdings, int channel_fd)
 {
     bool has_one = holdings->control.fd >= 0;
 
-    if (channel_send(channel_fd, CHANNEL_CONTROL, geteuid(), NULL, &holdings->control.fd, has_one) < 0)
+    if (channel_send(channel_fd, CHANNEL_CONTROL, geteuid(), NULL, &holdings->control.fd,
+                     has_one) < 0)
         log_error("control socket: cannot be passed on: %s", strerrordesc_np(errno));
 }
 
@@ -256,6 +257,34 @@ holdings_reopen_files(struct holdings *holdings, int channel_fd)
     }
 }
 
+/* ---- folders of stores */
+
+/* The folder itself, not those above it, is made for whoever the worker process
+ * runs as, who may not be able to. */
+static int
+prepare_store(const struct holdings *holdings, const struct store_conf *store, struct err *err)
+{
+    if (store->path == NULL)
+        return 0;
+    if (mkdir(store->path, 0700) < 0)
+        return errno == EEXIST ? 0 : err_errno(err, "%s:%u: store \"%s\": cannot make the folder "
+                                                    "\"%s\"", store->place.file,
+                                               store->place.line, store->name, store->path);
+    if (lchown(store->path, holdings->owner.uid, holdings->owner.gid) < 0)
+        return err_errno(err, "store \"%s\": cannot give the folder \"%s\" away", store->name,
+                         store->path);
+    return 0;
+}
+
+static int
+prepare_stores(const struct holdings *holdings, const struct conf *conf, struct err *err)
+{
+    for (size_t i = 0; i < conf->stores.count; i++)
+        if (prepare_store(holdings, conf->stores.items[i], err) < 0)
+            return -1;
+    return 0;
+}
+
 /* ---- a generation */
 
 int
@@ -264,6 +293,7 @@ holdings_prepare(struct holdings *holdings, const struct conf *conf, uint64_t ge
 {
     /* New addresses first: they are what may fail, and can be closed again. */
     if (prepare_control(holdings, conf->control, err) == 0 &&
+        prepare_stores(holdings, conf, err) == 0 &&
         files_want(&holdings->files, conf, generation, err) == 0 &&
         open_files(holdings, err) == 0 &&
         prepare_listeners(holdings, conf, true, generation, err) == 0 &&

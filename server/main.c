@@ -1,18 +1,23 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* main.c - where everything meets: the commands of server/, and what modes do
- * in the worker threads.
+ * in the worker threads and can say of themselves.
  */
 #include "config.h"
 
+#include "modes/cache_topic.h"
 #include "modes/road.h"
 #include "server/commands/command.h"
 #include "server/tls/tls_memory.h"
 #include "server/worker_thread.h"
 
+static const struct topic *const topics[] = { &cache_topic, NULL };
+
 static const struct worker_hooks hooks = {
     .on_publish = road_on_publish,
     .on_drain = road_on_drain,
+    .is_idle = road_is_idle,
     .on_kill = road_on_kill,
+    .topics = topics,
 };
 
 int

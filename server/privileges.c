@@ -25,7 +25,8 @@ find_user(struct identity *identity, const char *user, struct err *err)
     if (entry == NULL && errno != 0)
         return err_errno(err, "user \"%s\" cannot be looked up", user);
     if (entry == NULL)
-        return err_set(err, "user \"%s\" does not exist on this machine: name one in \"user\"", user);
+        return err_set(err, "user \"%s\" does not exist on this machine: name one in \"user\"",
+                       user);
     identity->uid = entry->pw_uid;
     identity->gid = entry->pw_gid;
     snprintf(identity->user, sizeof(identity->user), "%s", user);

@@ -14,11 +14,13 @@
 
 #include "server/process.h"
 
+#include "cache/store.h"
 #include "modes/mode.h"
 #include "server/admin/control.h"
 #include "server/admin/inquiry.h"
 #include "server/admin/metrics.h"
 #include "server/admin/status.h"
+#include "server/admin/topic.h"
 #include "server/base/clock.h"
 #include "server/base/log.h"
 #include "server/certificates/certificates.h"
@@ -536,6 +538,7 @@ gather_facts(void *arg, struct status_facts *facts)
         .workers = workers,
         .slots = crew_counters(),
         .slot_count = p->crew.count,
+        .topics = p->crew.setting.hooks->topics,
     };
 }
 
@@ -573,6 +576,58 @@ inquire(struct process *p, uint64_t ticket, render_fn *render)
 }
 
 static void
+give_topic_answer(void *arg, uint64_t ticket, bool is_ok, char *text, size_t bytes)
+{
+    struct process *p = arg;
+
+    if (p->control != NULL)
+        control_answer(p->control, ticket, is_ok, text, bytes);
+    else
+        free(text);
+}
+
+/* The topic that a request begins with; NULL: none. */
+static const struct topic *
+find_topic(struct process *p, struct slice request)
+{
+    const struct topic *const *topics = p->crew.setting.hooks->topics;
+    size_t bytes = 0;
+
+    while (bytes < request.bytes && request.data[bytes] != ' ' && request.data[bytes] != '\t')
+        bytes++;
+    for (; *topics != NULL; topics++)
+        if (slice_equal(slice_make(request.data, bytes), slice_of((*topics)->word)))
+            return *topics;
+    return NULL;
+}
+
+static void
+ask_topic(struct process *p, uint64_t ticket, struct slice request)
+{
+    const struct topic *topic = find_topic(p, request);
+    struct topic_home home = { p->loop, p->snapshot, p, give_topic_answer };
+    render_fn *page = topic != NULL ? topic->page(request) : NULL;
+
+    if (page != NULL)
+        inquire(p, ticket, page);
+    else if (p->snapshot == NULL)
+        turn_down(p, ticket, "nothing is served yet\n");
+    else if (topic == NULL || !topic->ask(&home, ticket, request))
+        turn_down(p, ticket, "unknown request\n");
+}
+
+/* Disks answer late; what they answer needs the loop. */
+static void
+wait_for_topics(struct process *p)
+{
+    const struct topic *const *topics = p->crew.setting.hooks->topics;
+
+    for (; *topics != NULL; topics++)
+        while ((*topics)->is_busy())
+            loop_turn(p->loop, 100);
+}
+
+static void
 on_stop_request(struct process *p, uint64_t ticket)
 {
     if (p->stop_ticket_count < STOP_TICKETS_MAX)
@@ -596,7 +651,7 @@ on_request(void *arg, uint64_t ticket, struct slice request)
     else if (slice_equal(request, SLICE("stop")))
         on_stop_request(p, ticket);
     else
-        turn_down(p, ticket, "unknown request\n");
+        ask_topic(p, ticket, request);
 }
 
 /* ---- the end */
@@ -708,9 +763,11 @@ init(struct process *p, const struct worker_hooks *hooks, struct err *err)
 static void
 fini(struct process *p)
 {
+    wait_for_topics(p);
     for (unsigned i = 0; i < p->stop_ticket_count; i++)
         control_answer(p->control, p->stop_tickets[i], true, strdup("stopped\n"), 8);
     control_free(p->control);
+    p->control = NULL;
     loop_unwatch(p->loop, &p->channel);
     timer_disarm(&p->stop_limit);
     inquiry_fini(&p->inquiry);
@@ -721,6 +778,7 @@ fini(struct process *p)
     if (p->has_certificates)
         certificates_stop();
     snapshot_unref(p->snapshot);
+    stores_wait_closed();
     if (p->has_source)
         config_source_fini(&p->source);
     loop_free_all(p->loop);

@@ -353,6 +353,10 @@ static const struct option group_options[] = {
     { .name = "max_streams", .type = OPTION_INT, .offset = offsetof(struct group_conf, max_streams),
       .fallback = "100", .min = 1, .max = 10000,
       .text = "Exchanges that share one HTTP/2 connection to a server; fewer if it says so." },
+    { .name = "maintenance", .type = OPTION_BOOL,
+      .offset = offsetof(struct group_conf, maintenance), .fallback = "false",
+      .text = "Ask none of the servers: what caches have is given, stale or not, and everything "
+              "else is answered with 503." },
     { .name = "tls", .type = OPTION_GROUP, .offset = offsetof(struct group_conf, tls),
       .options = upstream_tls_options, .member_bytes = sizeof(struct upstream_tls_conf),
       .shorthand = "verify",
@@ -410,6 +414,9 @@ static const struct option header_match_options[] = {
     { .name = "host", .type = OPTION_STRING, .offset = (at) + offsetof(struct route_conf, host), \
       .text = "Host that goes upstream: \"client\" (what the client asked for; the default), " \
               "\"endpoint\" (as in the endpoint's to), or a name." }, \
+    { .name = "cache", .type = OPTION_GROUP, .offset = (at) + offsetof(struct route_conf, cache), \
+      .options = cache_options, .member_bytes = sizeof(struct cache_conf), .shorthand = "store", \
+      .text = "Keep answers in a store and give them again: the store's name is enough." }, \
     FILTER_ROW((at) + offsetof(struct route_conf, filters), \
                "Filters for what passes here, after those of the listener, in this order.")
 
@@ -460,8 +467,8 @@ static const struct option site_options[] = {
       .offset = offsetof(struct site_conf, certificates), .parse = tls_parse_site_certificates,
       .options = certificate_options, .member_bytes = sizeof(struct certificate_conf),
       .form = CERTIFICATES_FORM,
-      .text = "Its certificates, one of each kind of key (ECDSA, RSA); when not given, those of the "
-              "listener." },
+      .text = "Its certificates, one of each kind of key (ECDSA, RSA); when not given, those of "
+              "the listener." },
     { .name = "client_certificates", .type = OPTION_GROUP,
       .offset = offsetof(struct site_conf, client), .options = client_certificate_options,
       .member_bytes = sizeof(struct client_certificate_conf),
@@ -577,6 +584,9 @@ const struct option conf_options[] = {
     { .name = "access_logs", .type = OPTION_GROUPS, .offset = offsetof(struct conf, access_logs),
       .options = access_log_options, .member_bytes = sizeof(struct access_log_conf), .max = 64,
       .text = "Logs with a line for every exchange." },
+    { .name = "stores", .type = OPTION_GROUPS, .offset = offsetof(struct conf, stores),
+      .options = store_options, .member_bytes = sizeof(struct store_conf), .max = 64,
+      .text = "Where caches keep what they store." },
     { .name = "resolver", .type = OPTION_GROUP, .offset = offsetof(struct conf, resolver),
       .options = resolver_options, .member_bytes = sizeof(struct resolver_conf),
       .text = "How host names become addresses." },

@@ -10,6 +10,7 @@
 #ifndef BASCULE_SCHEMA_H
 #define BASCULE_SCHEMA_H
 
+#include "cache/cache_conf.h"
 #include "server/base/log.h"
 #include "server/config/option.h"
 #include "server/http/h1_parse.h"
@@ -173,9 +174,10 @@ struct group_conf {
     int send_proxy;          /* enum proxy_protocol_version */
     int protocol;            /* enum upstream_protocol */
     int64_t max_streams;     /* HTTP/2: exchanges on one connection */
+    bool maintenance;        /* nobody is asked: what is stored is served, however old */
     struct upstream_tls_conf tls;
     struct upstream_timeouts timeouts;
-    uint16_t *schedule;      /* positions in endpoints, in the order of their turns; NULL: one endpoint */
+    uint16_t *schedule;      /* positions in endpoints, by turns; NULL: just one */
     uint32_t schedule_count;
     struct group *group;     /* in the registry */
 };
@@ -191,9 +193,9 @@ struct filter_conf {
 /* ---- sites and routes */
 
 struct redirect_conf {
-    const char *to;   /* "https://new.example.com", "/new"; the rest of the path and the query follow unless is_exact */
+    const char *to;   /* "https://new.example.com", "/new" */
     int64_t status;
-    bool is_exact;
+    bool is_exact;    /* the rest of the path and the query do not follow */
 };
 
 struct header_match {
@@ -217,8 +219,9 @@ struct route_conf {
     bool welcome;               /* answers with the built-in page */
     const char *strip_prefix;   /* taken off the path that goes upstream */
     const char *add_prefix;
-    const char *host;           /* Host sent upstream: "client" (default), "endpoint", or a name; never NULL once finished */
+    const char *host;           /* sent upstream: "client", "endpoint" or a name; never NULL */
     struct config_list filters; /* of struct filter_conf */
+    struct cache_conf cache;
 };
 
 struct site_conf {
@@ -271,11 +274,13 @@ struct listener_conf {
     struct http_limits limits;
     struct h2_limits h2;
     struct tls_conf tls;
-    struct host_map *sites;                /* those it serves, by host name; NULL: its mode has none */
+    const char *upstream_ca;               /* file: who vouches for servers of no group */
+    struct host_map *sites;                /* it serves, by host name; NULL: its mode has none */
     int64_t max_connections;
     const char *access_log_name;           /* "off", or of an access_log; NULL: the first one */
     struct access_log_conf *access_log;
     struct config_list filters;            /* of struct filter_conf */
+    struct cache_conf cache;               /* of what belongs to no site; forward mode */
     int64_t backlog;
     struct listener *listener;             /* in the registry */
 };
@@ -290,8 +295,9 @@ struct conf {
     uint32_t stop_ms;             /* how long running exchanges may take at stop */
     struct error_log_conf log;
     struct config_list access_logs; /* of struct access_log_conf */
+    struct config_list stores;    /* of struct store_conf */
     struct resolver_conf resolver;
-    struct config_list listeners; /* of struct listener_conf, each with its mode's struct around it */
+    struct config_list listeners; /* of struct listener_conf, with its mode's struct around it */
     struct config_list groups;    /* of struct group_conf */
     struct config_list sites;     /* of struct site_conf */
     bool forward_to_sites;        /* forward requests for a site's name go to its group */

@@ -47,6 +47,24 @@ finish_access_logs(struct linker *linker)
     return 0;
 }
 
+/* ---- stores */
+
+static int
+finish_stores(struct linker *linker)
+{
+    struct conf *conf = linker->conf;
+
+    for (size_t i = 0; i < conf->stores.count; i++) {
+        struct store_conf *store = conf->stores.items[i];
+
+        if (link_check_name("store", store->name, &store->place, linker->err) < 0)
+            return -1;
+        if (store_conf_finish(store, conf->stores.items, i, linker->err) < 0)
+            return link_fail(linker->err, &store->place, "store", store->name);
+    }
+    return 0;
+}
+
 const char *
 schema_default_control(struct arena *arena)
 {
@@ -238,7 +256,8 @@ schema_finish(struct conf *conf, struct arena *arena, struct err *err)
 
     arena_init(&linker.scratch, NULL, (size_t)1 << 30);
     if (finish_access_logs(&linker) == 0 && finish_control(&linker) == 0 &&
-        link_groups(&linker) == 0 && link_sites(&linker) == 0 && finish_listeners(&linker) == 0)
+        finish_stores(&linker) == 0 && link_groups(&linker) == 0 && link_sites(&linker) == 0 &&
+        finish_listeners(&linker) == 0)
         result = 0;
     if (result == 0)
         link_https_ports(conf);

@@ -136,6 +136,8 @@ check_action(struct linker *linker, struct route_conf *route)
         return -1;
     if (route->host != NULL && check_host(route->host, linker) < 0)
         return -1;
+    if (cache_conf_finish(&route->cache, &linker->conf->stores, linker->arena, err) < 0)
+        return -1;
     if (route->group_name == NULL)
         return 0;
     route->group = conf_group(linker->conf, route->group_name, err);
@@ -227,6 +229,8 @@ inherit(struct route_conf *route, const struct route_conf *all)
     }
     if (route->host == NULL)
         route->host = all->host;
+    if (route->cache.place.line == 0)
+        route->cache = all->cache;
 }
 
 /* Who lets GET through lets HEAD through (RFC 9110 section 9.3.2). */

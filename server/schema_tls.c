@@ -146,8 +146,8 @@ const struct option client_certificate_options[] = {
     { .name = "ca", .type = OPTION_STRING, .offset = offsetof(struct client_certificate_conf, ca),
       .text = "File (PEM) with the certificates of those who may vouch for clients." },
     { .name = "crl", .type = OPTION_STRING, .offset = offsetof(struct client_certificate_conf, crl),
-      .text = "File (PEM) with their lists of revoked certificates; it is read again when it "
-              "changes." },
+      .text = "File (PEM) with lists of revoked certificates: one of each authority in a client's "
+              "chain, or the client is refused. It is read again when it changes." },
     { .name = "depth", .type = OPTION_INT,
       .offset = offsetof(struct client_certificate_conf, depth), .fallback = "4", .min = 1,
       .max = 16, .text = "Longest chain from a client's certificate to the ca." },
@@ -185,8 +185,8 @@ const struct option tls_options[] = {
     { .name = "unknown_name", .type = OPTION_ENUM,
       .offset = offsetof(struct tls_conf, unknown_name), .fallback = "default",
       .words = unknown_name_words,
-      .text = "Clients that ask for a name that no site has, or for none: default (the default site "
-              "or the listener's certificates) or refuse." },
+      .text = "Clients that ask for a name that no site has, or for none: default (the default "
+              "site or the listener's certificates) or refuse." },
     { .name = "http2", .type = OPTION_BOOL, .offset = offsetof(struct tls_conf, http2),
       .fallback = "true", .text = "Offer HTTP/2." },
     { .name = "handshake", .type = OPTION_TIME, .offset = offsetof(struct tls_conf, handshake_ms),
@@ -201,9 +201,9 @@ const struct option tls_options[] = {
       .fallback = "true", .text = "Let clients resume sessions with tickets (RFC 8446, 5077)." },
     { .name = "ticket_keys", .type = OPTION_STRING,
       .offset = offsetof(struct tls_conf, ticket_keys),
-      .text = "File with the keys of tickets, for several nodes that share clients: 80 bytes a key, "
-              "the first one is used for new tickets; it is read again when it changes. When not "
-              "given, keys of our own that change by themselves." },
+      .text = "File with the keys of tickets, for several nodes that share clients: 80 bytes a "
+              "key, the first one is used for new tickets; it is read again when it changes. When "
+              "not given, keys of our own that change by themselves." },
     { .name = "session", .type = OPTION_TIME, .offset = offsetof(struct tls_conf, session_ms),
       .fallback = "8h", .min = MINUTE, .max = 2 * DAY,
       .text = "How long a session may be resumed." },
@@ -213,8 +213,8 @@ const struct option tls_options[] = {
               "none." },
     { .name = "staple", .type = OPTION_BOOL, .offset = offsetof(struct tls_conf, staple),
       .fallback = "true",
-      .text = "Ask the certificates' authorities whether they are good, and show clients the answer "
-              "(OCSP stapling), where a certificate names whom to ask." },
+      .text = "Ask the certificates' authorities whether they are good, and show clients the "
+              "answer (OCSP stapling), where a certificate names whom to ask." },
     { .name = "early_data", .type = OPTION_BOOL, .offset = offsetof(struct tls_conf, early_data),
       .fallback = "false",
       .text = "Take safe requests with the first flight (0-RTT); they may be replayed by others: "
@@ -396,8 +396,8 @@ const struct option upstream_tls_options[] = {
       .text = "Refuse servers whose certificate is not good, or not for the name. Without it "
               "anyone in between can read and change everything." },
     { .name = "ca", .type = OPTION_STRING, .offset = offsetof(struct upstream_tls_conf, ca),
-      .text = "File (PEM) with the certificates of those who may vouch for servers; when not given, "
-              "the system's." },
+      .text = "File (PEM) with the certificates of those who may vouch for servers; when not "
+              "given, the system's." },
     { .name = "name", .type = OPTION_STRING, .offset = offsetof(struct upstream_tls_conf, name),
       .text = "Name that is asked for (SNI) and that the certificate must be for; when not given, "
               "the host of the endpoint." },

@@ -11,6 +11,8 @@
 
 #include "server/snapshot.h"
 
+#include "cache/store.h"
+#include "cache/traffic.h"
 #include "server/certificates/certificates.h"
 #include "server/config/reader.h"
 #include "server/log/access_log.h"
@@ -59,6 +61,44 @@ adopt_access_log(struct access_log_conf *conf, struct arena *arena, struct err *
         return -1;
     conf->log = access_log_new(arena, sink, conf->compiled);
     return conf->log != NULL ? 0 : err_set(err, "out of memory");
+}
+
+static void
+let_go_of_store(void *store)
+{
+    store_unref(store);
+}
+
+static int
+adopt_store(struct store_conf *conf, struct arena *arena, struct err *err)
+{
+    conf->store = store_adopt(conf, err);
+    if (conf->store == NULL)
+        return -1;
+    return arena_defer(arena, let_go_of_store, conf->store) == 0 ? 0
+                                                                 : err_set(err, "out of memory");
+}
+
+static void
+set_quota(const struct cache_conf *cache, const char *name)
+{
+    if (cache->store != NULL)
+        store_set_quota(cache->store->store, slice_of(name), cache->quota_bytes);
+}
+
+static void
+set_quotas(const struct conf *conf)
+{
+    for (size_t i = 0; i < conf->sites.count; i++) {
+        const struct site_conf *site = conf->sites.items[i];
+
+        set_quota(&site->all.cache, site->name);
+    }
+    for (size_t i = 0; i < conf->listeners.count; i++) {
+        const struct listener_conf *listener = conf->listeners.items[i];
+
+        set_quota(&listener->cache, listener->name);
+    }
 }
 
 static void
@@ -191,6 +231,16 @@ snapshot_adopt(struct snapshot *snapshot, struct err *err)
             return err_prefix(err, "%s:%u: access log \"%s\": ", log->place.file, log->place.line,
                               log->name);
     }
+    for (i = 0; i < conf->stores.count; i++) {
+        struct store_conf *store = conf->stores.items[i];
+
+        if (adopt_store(store, &snapshot->arena, err) < 0)
+            return err_prefix(err, "%s:%u: store \"%s\": ", store->place.file, store->place.line,
+                              store->name);
+    }
+    if (traffic_adopt(conf, &snapshot->arena, err) < 0)
+        return -1;
+    set_quotas(conf);
     for (i = 0; i < conf->groups.count; i++) {
         if (adopt_group(snapshot, i, err) < 0)
             return -1;

@@ -29,16 +29,20 @@ struct worker {
     struct generation *generation;
     struct counters *counters; /* its own: written by this thread only */
     char *in;                  /* SCRATCH_BYTES: where connections read; good until the next read */
-    struct h1_reader *in_owner; /* whose unread bytes are in `in`; it moves them out before another reads */
+    struct h1_reader *in_owner; /* whose unread bytes are in it; moves them before others read */
     char *out;                 /* SCRATCH_BYTES: where heads are written, to be sent at once */
-    struct h1_writer *out_owner; /* whose head is still in `out`; it moves it out before another writes */
+    struct h1_writer *out_owner; /* whose head is in it; moves it out before others write */
     struct date_cache date;    /* for Date fields */
     uint64_t next_exchange_id;
     unsigned connections;      /* downstream connections open on this thread */
+    unsigned crowd;            /* the most there were, if many, since the heap was trimmed */
+    struct timer calm;         /* from the end of the crowd until then */
     bool is_retiring;          /* this thread is to go: answer with Connection: close */
     bool is_draining;          /* the process is to stop */
-    struct list clients;       /* of struct client_conn: all open client connections of HTTP modes */
+    struct list clients;       /* of struct client_conn: all open ones of HTTP modes */
     struct list tunnels;       /* of struct tunnel.link: judged again on reload */
+    struct list fetches;       /* exchanges without a client, which fill the cache */
+    unsigned errands;          /* asked of other threads, which will answer by mail */
 };
 
 /* The worker of the calling thread; NULL elsewhere. */

@@ -18,6 +18,7 @@
 #include "server/tls/tls_server.h"
 #include "server/upstream/pool.h"
 
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
@@ -171,6 +172,15 @@ is_going(const struct worker_thread *thread)
     return thread->worker.is_retiring || thread->worker.is_draining;
 }
 
+/* What many connections leave are holes, held open by the few that came last and stay:
+ * the allocator gives those back only when it is told to. */
+static void
+on_calm(struct timer *timer)
+{
+    (void)timer;
+    malloc_trim(0);
+}
+
 /* Asked now and then rather than on each close: it happens once in a life. */
 static void
 on_idle_check(struct timer *timer)
@@ -308,6 +318,7 @@ fini_on_thread(struct worker_thread *thread)
     if (thread->setting->hooks->on_end != NULL)
         thread->setting->hooks->on_end(worker);
     timer_disarm(&thread->idle_check);
+    timer_disarm(&worker->calm);
     acceptors_fini(&thread->acceptors);
     pools_close(worker);
     loop_turn(worker->loop, 0); /* buries what was closed just now */
@@ -353,6 +364,7 @@ init_worker(struct worker_thread *thread, const struct resolver_conf *resolver, 
     pipe_pool_init(&worker->pipes, PIPES_KEPT, thread->setting->pipes_max);
     list_init(&worker->clients);
     list_init(&worker->tunnels);
+    list_init(&worker->fetches);
     worker->in = aligned_alloc(PAGE_BYTES, SCRATCH_BYTES);
     worker->out = aligned_alloc(PAGE_BYTES, SCRATCH_BYTES);
     if (worker->in == NULL || worker->out == NULL)
@@ -406,6 +418,7 @@ worker_thread_start(unsigned id, const struct worker_setting *setting, struct co
     thread->setting = setting;
     list_init(&thread->old_names);
     timer_init(&thread->idle_check, on_idle_check);
+    timer_init(&thread->worker.calm, on_calm);
     acceptors_init(&thread->acceptors, &thread->worker);
     init_mail(thread);
     if (init_worker(thread, resolver, err) < 0)

@@ -18,6 +18,7 @@
 #include "server/worker.h"
 
 struct snapshot;
+struct topic;
 struct worker_thread;
 
 /* What those above server/ do at these moments, on the worker's thread. NULL:
@@ -34,6 +35,8 @@ struct worker_hooks {
     void (*on_kill)(struct worker *worker);
     /* The thread ends: free what still hangs on worker (pools, destinations). */
     void (*on_end)(struct worker *worker);
+    /* What commands may ask besides; on the main thread. Ends with NULL. */
+    const struct topic *const *topics;
 };
 
 enum worker_duty {

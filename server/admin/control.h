@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* control.h - the control socket: commands talk to the running daemon.
  *
- * One line asks ("status", "status json", "metrics", "reload", "stop"); the
- * answer is a line "ok" or "failed", then text up to the end of the stream.
+ * One line asks ("status", "status json", "metrics", "reload", "stop"), its
+ * words separated by tabs where they are free text ("purge"); the answer is a line
+ * "ok" or "failed", then text up to the end of the stream.
  * Served by the main thread of the worker process, so it answers however busy
  * the workers are. The socket is 0600, and the peer's user id is checked besides.
  */
@@ -16,7 +17,7 @@
 #include "server/base/slice.h"
 #include "server/net/loop.h"
 
-#define CONTROL_REQUEST_MAX 128u
+#define CONTROL_REQUEST_MAX 20480u /* the longest URL, and some words */
 
 struct control;
 

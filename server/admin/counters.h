@@ -50,6 +50,12 @@
     X(tls_handshake_failures, "bascule_tls_handshake_failures_total", counter, "TLS handshakes with clients that failed.") \
     X(tls_handshakes_open, "bascule_tls_handshakes_open", gauge, "TLS handshakes with clients under way.") \
     X(tls_handshakes_waiting, "bascule_tls_handshakes_waiting", gauge, "Clients that wait for others to finish their TLS handshakes.") \
+    X(cache_hits, "bascule_cache_hits_total", counter, "Requests answered from a store without asking upstream.") \
+    X(cache_stale, "bascule_cache_stale_total", counter, "Those that were given a stale answer.") \
+    X(cache_misses, "bascule_cache_misses_total", counter, "Requests to cached sites that went upstream, or waited for a fetch.") \
+    X(cache_fetches, "bascule_cache_fetches_total", counter, "Fetches begun to fill or validate stored objects.") \
+    X(cache_validated, "bascule_cache_validated_total", counter, "Stored objects that the origin said are still good.") \
+    X(cache_collapsed, "bascule_cache_collapsed_total", counter, "Requests that joined a fetch begun for another.") \
     X(limits_hit, "bascule_limits_hit_total", counter, "Exchanges or connections refused because a configured limit was reached.")
 
 struct counters {

@@ -7,6 +7,7 @@
 #include "server/admin/metrics.h"
 
 #include "server/admin/status.h"
+#include "server/admin/topic.h"
 #include "server/certificates/certificates.h"
 #include "server/log/log_thread.h"
 #include "server/net/listener.h"
@@ -15,8 +16,8 @@
 
 #include <inttypes.h>
 
-static void
-family(FILE *out, const char *name, const char *kind, const char *help)
+void
+metrics_family(FILE *out, const char *name, const char *kind, const char *help)
 {
     fprintf(out, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, kind);
 }
@@ -24,13 +25,12 @@ family(FILE *out, const char *name, const char *kind, const char *help)
 static void
 single(FILE *out, const char *name, const char *kind, const char *help, uint64_t value)
 {
-    family(out, name, kind, help);
+    metrics_family(out, name, kind, help);
     fprintf(out, "%s %" PRIu64 "\n", name, value);
 }
 
-/* A label's value: backslash, quote and line feed are escaped. */
-static void
-label(FILE *out, const char *text)
+void
+metrics_label(FILE *out, const char *text)
 {
     for (; *text != '\0'; text++) {
         if (*text == '\n')
@@ -48,7 +48,7 @@ static void
 listener_sample(FILE *out, const char *name, const struct listener_conf *conf, uint64_t value)
 {
     fprintf(out, "%s{listener=\"", name);
-    label(out, conf->name);
+    metrics_label(out, conf->name);
     fprintf(out, "\"} %" PRIu64 "\n", value);
 }
 
@@ -58,7 +58,7 @@ write_listeners(FILE *out, const struct config_list *listeners)
     static const char open[] = "bascule_listener_connections_open";
     static const char refused[] = "bascule_listener_connections_refused_total";
 
-    family(out, open, "gauge", "Client connections of the listener open now.");
+    metrics_family(out, open, "gauge", "Client connections of the listener open now.");
     for (size_t i = 0; i < listeners->count; i++) {
         const struct listener_conf *conf = listeners->items[i];
 
@@ -66,7 +66,7 @@ write_listeners(FILE *out, const struct config_list *listeners)
                         (uint64_t)atomic_load_explicit(&conf->listener->connections,
                                                        memory_order_relaxed));
     }
-    family(out, refused, "counter", "Client connections of the listener closed at once.");
+    metrics_family(out, refused, "counter", "Client connections of the listener closed at once.");
     for (size_t i = 0; i < listeners->count; i++) {
         const struct listener_conf *conf = listeners->items[i];
 
@@ -122,9 +122,9 @@ write_group(FILE *out, const struct endpoint_metric *metric, const struct group_
 
         endpoint_read(conf->endpoint, now_ms, &numbers);
         fprintf(out, "%s{group=\"", metric->name);
-        label(out, group->name);
+        metrics_label(out, group->name);
         fputs("\",endpoint=\"", out);
-        label(out, conf->to);
+        metrics_label(out, conf->to);
         fprintf(out, "\"} %" PRIu64 "\n", metric->value(&numbers));
     }
 }
@@ -135,7 +135,7 @@ write_endpoints(FILE *out, const struct config_list *groups, uint64_t now_ms)
     for (size_t m = 0; m < ARRAY_COUNT(endpoint_metrics); m++) {
         const struct endpoint_metric *metric = &endpoint_metrics[m];
 
-        family(out, metric->name, metric->kind, metric->help);
+        metrics_family(out, metric->name, metric->kind, metric->help);
         for (size_t i = 0; i < groups->count; i++)
             write_group(out, metric, groups->items[i], now_ms);
     }
@@ -149,12 +149,12 @@ write_workers(FILE *out, const struct status_facts *facts)
     static const char open[] = "bascule_worker_connections_open";
     static const char turns[] = "bascule_worker_turns_total";
 
-    family(out, open, "gauge", "Client connections open now on the thread.");
+    metrics_family(out, open, "gauge", "Client connections open now on the thread.");
     for (size_t i = 0; i < facts->worker_count; i++)
         fprintf(out, "%s{worker=\"%u\"} %" PRIu64 "\n", open, facts->workers[i].id,
                 atomic_load_explicit(&facts->workers[i].counters->connections_open,
                                      memory_order_relaxed));
-    family(out, turns, "counter", "Turns of the thread's event loop.");
+    metrics_family(out, turns, "counter", "Turns of the thread's event loop.");
     for (size_t i = 0; i < facts->worker_count; i++)
         if (facts->workers[i].has_answered)
             fprintf(out, "%s{worker=\"%u\"} %" PRIu64 "\n", turns, facts->workers[i].id,
@@ -221,7 +221,7 @@ metrics_text(FILE *out, const struct status_facts *facts)
 {
     struct counters sum;
 
-    family(out, "bascule_info", "gauge", "The version, as a label.");
+    metrics_family(out, "bascule_info", "gauge", "The version, as a label.");
     fprintf(out, "bascule_info{version=\"%s\"} 1\n", PACKAGE_VERSION);
     status_sum(facts, &sum);
 #define X(member, name, kind, help) single(out, name, #kind, help, sum.member);
@@ -233,4 +233,6 @@ metrics_text(FILE *out, const struct status_facts *facts)
     write_certificates(out);
     write_listeners(out, &facts->snapshot->conf.listeners);
     write_endpoints(out, &facts->snapshot->conf.groups, facts->now_ms);
+    for (size_t i = 0; facts->topics[i] != NULL; i++)
+        facts->topics[i]->metrics(out, facts);
 }

@@ -5,6 +5,7 @@
 #include "server/admin/status.h"
 
 #include "modes/mode.h"
+#include "server/admin/topic.h"
 #include "server/certificates/certificates.h"
 #include "server/log/escape.h"
 #include "server/log/log_thread.h"
@@ -226,6 +227,8 @@ write_totals(FILE *out, const struct status_facts *facts)
     fprintf(out, "names        %" PRIu64 " looked up, %" PRIu64 " from cache, %" PRIu64
             " failed, %u known\n", dns.lookups, dns.hits, dns.failures, dns.entries);
     write_certificates(out);
+    for (size_t i = 0; facts->topics[i] != NULL; i++)
+        facts->topics[i]->status_text(out, facts);
     fprintf(out, "logs         %" PRIu64 " lines, %" PRIu64 " dropped\n", logs.lines, logs.dropped);
 }
 
@@ -245,8 +248,8 @@ status_text(FILE *out, const struct status_facts *facts)
 
 /* ---- JSON */
 
-static void
-json_string(FILE *out, const char *text)
+void
+status_json_string(FILE *out, const char *text)
 {
     char buffer[2048];
     bool is_cut;
@@ -278,14 +281,14 @@ json_listener(FILE *out, const struct status_facts *facts, const struct listener
     char text[ADDRESS_TEXT_BYTES];
 
     fprintf(out, "{\"name\":");
-    json_string(out, listener->name);
+    status_json_string(out, listener->name);
     fprintf(out, ",\"mode\":");
-    json_string(out, listener->mode->name);
+    status_json_string(out, listener->mode->name);
     fprintf(out, ",\"addresses\":[");
     for (size_t i = 0; i < listener->listen.count; i++) {
         if (i > 0)
             fputc(',', out);
-        json_string(out, actual_address(facts, listener, i, text));
+        status_json_string(out, actual_address(facts, listener, i, text));
     }
     fprintf(out, "],\"connections\":%" PRIu64 ",\"refused\":%" PRIu64 "}", connections_of(listener),
             atomic_load_explicit(&listener->listener->refused, memory_order_relaxed));
@@ -298,7 +301,7 @@ json_endpoint(FILE *out, const struct endpoint_conf *conf, uint64_t now_ms)
 
     endpoint_read(conf->endpoint, now_ms, &numbers);
     fprintf(out, "{\"to\":");
-    json_string(out, conf->to);
+    status_json_string(out, conf->to);
     fprintf(out, ",\"up\":%s,\"down_ms\":%" PRIu32 ",\"in_flight\":%" PRIu64
             ",\"picked\":%" PRIu64 ",\"failed\":%" PRIu64 "}",
             numbers.is_up ? "true" : "false", numbers.down_ms, numbers.in_flight, numbers.picked,
@@ -309,7 +312,7 @@ static void
 json_group(FILE *out, const struct group_conf *group, uint64_t now_ms)
 {
     fprintf(out, "{\"name\":");
-    json_string(out, group->name);
+    status_json_string(out, group->name);
     fprintf(out, ",\"endpoints\":[");
     for (size_t i = 0; i < group->endpoints.count; i++) {
         if (i > 0)
@@ -361,5 +364,7 @@ status_json(FILE *out, const struct status_facts *facts)
     }
     fprintf(out, "]");
     json_totals(out, facts);
+    for (size_t i = 0; facts->topics[i] != NULL; i++)
+        facts->topics[i]->status_json(out, facts);
     fprintf(out, "}\n");
 }

@@ -12,6 +12,7 @@
 #include "server/worker_thread.h"
 
 struct snapshot;
+struct topic;
 
 /* A thread's counters on cache lines of their own. A slot is used again by the
  * next thread with that number, so sums never fall. */
@@ -41,6 +42,7 @@ struct status_facts {
     const struct worker_facts *workers;
     const struct counter_slot *slots; /* of all threads there ever were */
     unsigned slot_count;
+    const struct topic *const *topics; /* what else there is to show; ends with NULL */
 };
 
 /* For reading: a page of text. */
@@ -52,5 +54,8 @@ void status_json(FILE *out, const struct status_facts *facts);
 /* The value of each counter, and of what resolvers count, summed over all threads. */
 void status_sum(const struct status_facts *facts, struct counters *sum);
 void status_sum_dns(const struct status_facts *facts, struct resolver_counts *sum);
+
+/* A JSON string with its quotes; very long text is cut. */
+void status_json_string(FILE *out, const char *text);
 
 #endif

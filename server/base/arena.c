@@ -65,7 +65,8 @@ block_pool_fini(struct block_pool *pool)
 static struct slab *
 map_slab(void)
 {
-    char *at = mmap(NULL, 2 * SLAB_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    char *at = mmap(NULL, 2 * SLAB_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
+                    0);
     size_t before;
 
     if (at == MAP_FAILED)

@@ -2,7 +2,8 @@
 /* hash.h - keyed hashing, for tables whose keys strangers may choose.
  *
  * SipHash-1-3: without the key nobody can prepare names that all fall into
- * one bucket. Keys are per process, so hashes must not be written to disk.
+ * one bucket. Keys are random, so a hash on disk means
+ * something only beside its key (cache/store.c keeps one there).
  */
 #ifndef BASCULE_HASH_H
 #define BASCULE_HASH_H

@@ -50,7 +50,8 @@ slice_equal(struct slice a, struct slice b)
 static inline bool
 slice_starts_with(struct slice s, struct slice prefix)
 {
-    return s.bytes >= prefix.bytes && (prefix.bytes == 0 || memcmp(s.data, prefix.data, prefix.bytes) == 0);
+    return s.bytes >= prefix.bytes &&
+           (prefix.bytes == 0 || memcmp(s.data, prefix.data, prefix.bytes) == 0);
 }
 
 /* Without its first n bytes; empty when it is shorter. */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* certificate_load.c - reads PEM files, checks what is in them, keeps it as DER.
+/* certificate_load.c - checks what is in PEM files, keeps it as DER.
  *
  *   file --> PEM blocks --> leaf + those that vouch for it, in order
  *   file --> private key --> of the leaf? strong enough? --> PKCS #8
@@ -13,31 +13,22 @@
 #include "server/certificates/certificate_load.h"
 
 #include "server/base/must.h"
+#include "server/certificates/certificate_pem.h"
 #include "server/certificates/local_ca.h"
-#include "server/certificates/passphrase.h"
 #include "server/certificates/shared_der.h"
 #include "server/opener.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <openssl/bio.h>
 #include <openssl/err.h>
-#include <openssl/evp.h>
-#include <openssl/objects.h>
-#include <openssl/pem.h>
 #include <openssl/rsa.h>
 #include <openssl/sha.h>
-#include <openssl/x509.h>
 #include <openssl/x509v3.h>
-#include <pthread.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
-#define FILE_BYTES_MAX (1u << 20)
-#define CHAIN_MAX 16 /* certificates in a file */
 #define RSA_BITS_MIN 2048
 #define SIGNATURE_BITS_MIN 80 /* SHA-1 and MD5 have less */
 #define NAME_BYTES 256
@@ -68,143 +59,7 @@ file_state_take(struct file_state *stamp, const char *path)
     stamp->changed_ns = (int64_t)st.st_ctim.tv_sec * 1000000000 + st.st_ctim.tv_nsec;
 }
 
-/* The bytes of a file, which may be secret. */
-struct text {
-    char *data;
-    size_t bytes;
-};
-
-static void
-text_fini(struct text *text)
-{
-    if (text->data != NULL)
-        OPENSSL_cleanse(text->data, text->bytes);
-    free(text->data);
-    text->data = NULL;
-}
-
-static int
-read_all(int fd, struct text *text, size_t size)
-{
-    text->bytes = 0;
-    text->data = malloc(size > 0 ? size : 1);
-    while (text->data != NULL && text->bytes < size) {
-        ssize_t got = read(fd, text->data + text->bytes, size - text->bytes);
-
-        if (got == 0)
-            break;
-        if (got < 0 && errno != EINTR)
-            return -1;
-        if (got > 0)
-            text->bytes += (size_t)got;
-    }
-    return text->data != NULL ? 0 : -1;
-}
-
-static int
-read_file(const char *path, struct text *text, struct err *err)
-{
-    int fd = opener_open(path, err), result;
-    struct stat st;
-
-    *text = (struct text){ NULL, 0 };
-    if (fd < 0)
-        return -1;
-    if (fstat(fd, &st) < 0)
-        result = err_errno(err, "%s", path);
-    else if (st.st_size > (off_t)FILE_BYTES_MAX)
-        result = err_set(err, "%s: has %lld bytes: too large for certificates and keys", path,
-                         (long long)st.st_size);
-    else if (read_all(fd, text, (size_t)st.st_size) < 0)
-        result = err_errno(err, "%s", path);
-    else
-        result = 0;
-    close(fd);
-    if (result < 0)
-        text_fini(text);
-    return result;
-}
-
-static BIO *
-text_bio(const struct text *text)
-{
-    return BIO_new_mem_buf(text->data, (int)text->bytes);
-}
-
-/* ---- what is in a file of certificates */
-
-struct pile {
-    X509 *items[CHAIN_MAX];
-    unsigned count;
-};
-
-static void
-pile_fini(struct pile *pile)
-{
-    for (unsigned i = 0; i < pile->count; i++)
-        X509_free(pile->items[i]);
-    pile->count = 0;
-}
-
-/* Most certificates of one machine have the same few authorities behind them, and
- * OpenSSL takes 0.1 ms to parse one: the last of them are kept. */
-#define RECENT_MAX 8
-
-static struct {
-    pthread_mutex_t lock; /* guards the rest */
-    struct recent {
-        X509 *certificate;
-        struct slice der;
-    } items[RECENT_MAX];
-    unsigned next;
-} recent = { .lock = PTHREAD_MUTEX_INITIALIZER };
-
-/* Under the lock. */
-static X509 *
-find_recent(struct slice der)
-{
-    for (unsigned i = 0; i < RECENT_MAX; i++)
-        if (recent.items[i].certificate != NULL && slice_equal(recent.items[i].der, der) &&
-            X509_up_ref(recent.items[i].certificate))
-            return recent.items[i].certificate;
-    return NULL;
-}
-
-/* Under the lock. */
-static void
-keep_recent(struct slice der, X509 *certificate)
-{
-    struct recent *place = &recent.items[recent.next++ % RECENT_MAX];
-    char *copy = malloc(der.bytes);
-
-    if (copy == NULL || !X509_up_ref(certificate)) {
-        free(copy);
-        return;
-    }
-    X509_free(place->certificate);
-    free((char *)place->der.data);
-    memcpy(copy, der.data, der.bytes);
-    *place = (struct recent){ certificate, slice_make(copy, der.bytes) };
-}
-
-static X509 *
-parse_certificate(struct slice der, bool is_leaf)
-{
-    const unsigned char *at = (const unsigned char *)der.data;
-    X509 *certificate;
-
-    if (is_leaf)
-        return d2i_X509(NULL, &at, (long)der.bytes);
-    pthread_mutex_lock(&recent.lock);
-    certificate = find_recent(der);
-    if (certificate == NULL) {
-        certificate = d2i_X509(NULL, &at, (long)der.bytes);
-        if (certificate != NULL)
-            keep_recent(der, certificate);
-    }
-    pthread_mutex_unlock(&recent.lock);
-    return certificate;
-}
+/* ---- what is good enough */
 
 static const char *
 subject_text(const X509 *certificate, char text[NAME_BYTES])
@@ -219,65 +74,6 @@ subject_text(const X509 *certificate, char text[NAME_BYTES])
     BIO_free(bio);
     return text[0] != '\0' ? text : "without a name";
 }
-
-static bool
-is_certificate(const char *label)
-{
-    return strcmp(label, PEM_STRING_X509) == 0 || strcmp(label, PEM_STRING_X509_OLD) == 0;
-}
-
-/* Takes one PEM block. 1, 0: there is no other, or -1 with err. */
-static int
-read_block(BIO *bio, struct pile *pile, const char *path, struct err *err)
-{
-    char *label = NULL, *header = NULL;
-    unsigned char *data = NULL;
-    long bytes = 0;
-    int result = 1;
-
-    if (PEM_read_bio(bio, &label, &header, &data, &bytes) != 1) {
-        bool is_end = ERR_GET_REASON(ERR_peek_last_error()) == PEM_R_NO_START_LINE;
-
-        ERR_clear_error();
-        return is_end ? 0 : err_set(err, "%s: is cut off or damaged", path);
-    }
-    if (is_certificate(label)) {
-        struct slice der = slice_make((char *)data, (size_t)bytes);
-        X509 *certificate = NULL;
-
-        if (pile->count < CHAIN_MAX)
-            certificate = parse_certificate(der, pile->count == 0);
-        if (certificate != NULL)
-            pile->items[pile->count++] = certificate;
-        else if (pile->count == CHAIN_MAX)
-            result = err_set(err, "%s: has more than %d certificates", path, CHAIN_MAX);
-        else
-            result = err_set(err, "%s: certificate %u in it is damaged", path, pile->count + 1);
-    }
-    OPENSSL_clear_free(data, (size_t)bytes); /* it may have been a key */
-    OPENSSL_free(label);
-    OPENSSL_free(header);
-    return result;
-}
-
-static int
-read_pile(const struct text *text, struct pile *pile, const char *path, struct err *err)
-{
-    BIO *bio = text_bio(text);
-    int result = bio != NULL ? 1 : err_set(err, "out of memory");
-
-    pile->count = 0;
-    while (result > 0)
-        result = read_block(bio, pile, path, err);
-    BIO_free(bio);
-    if (result == 0 && pile->count == 0)
-        result = err_set(err, "%s: has no certificate (PEM) in it", path);
-    if (result < 0)
-        pile_fini(pile);
-    return result;
-}
-
-/* ---- keys */
 
 static const struct curve {
     const char *name;
@@ -323,127 +119,6 @@ judge_key(EVP_PKEY *key, enum key_kind *kind, struct err *err)
     }
 }
 
-/* Who is asked when a key turns out to be encrypted. */
-struct asker {
-    const char *command; /* NULL: nobody */
-    bool was_asked;
-    struct err err; /* why there was no answer */
-};
-
-static int
-on_passphrase(char *to, int room, int is_writing, void *arg)
-{
-    struct asker *asker = arg;
-    char text[PASSPHRASE_MAX];
-    int bytes;
-
-    (void)is_writing;
-    asker->was_asked = true;
-    if (asker->command == NULL)
-        return err_set(&asker->err, "its key is encrypted: key_command has to say its passphrase");
-    bytes = passphrase_ask(asker->command, text, &asker->err);
-    if (bytes > room)
-        bytes = err_set(&asker->err, "the passphrase is longer than %d bytes", room);
-    if (bytes >= 0)
-        memcpy(to, text, (size_t)bytes);
-    OPENSSL_cleanse(text, sizeof(text));
-    return bytes;
-}
-
-/* A key in PKCS #8 that is not encrypted, as most are: it says of which kind it is,
- * where OpenSSL would try all. NULL: it is something else. */
-static EVP_PKEY *
-parse_plain_key(struct slice der)
-{
-    const unsigned char *at = (const unsigned char *)der.data;
-    PKCS8_PRIV_KEY_INFO *info = d2i_PKCS8_PRIV_KEY_INFO(NULL, &at, (long)der.bytes);
-    const ASN1_OBJECT *algorithm = NULL;
-    EVP_PKEY *key = NULL;
-
-    at = (const unsigned char *)der.data;
-    if (info != NULL && PKCS8_pkey_get0(&algorithm, NULL, NULL, NULL, info) == 1)
-        key = d2i_PrivateKey(EVP_PKEY_type(OBJ_obj2nid(algorithm)), NULL, &at, (long)der.bytes);
-    PKCS8_PRIV_KEY_INFO_free(info);
-    return key;
-}
-
-static int
-keep(struct text *to, const unsigned char *data, size_t bytes)
-{
-    *to = (struct text){ malloc(bytes), bytes };
-    if (to->data == NULL)
-        return -1;
-    memcpy(to->data, data, bytes);
-    return 0;
-}
-
-/* The first PEM block that is such a key; der is what it holds. */
-static EVP_PKEY *
-read_plain_key(const struct text *text, struct text *der)
-{
-    BIO *bio = text_bio(text);
-    char *label = NULL, *header = NULL;
-    unsigned char *data = NULL;
-    EVP_PKEY *key = NULL;
-    long bytes;
-
-    while (key == NULL && bio != NULL && PEM_read_bio(bio, &label, &header, &data, &bytes) == 1) {
-        if (strcmp(label, PEM_STRING_PKCS8INF) == 0)
-            key = parse_plain_key(slice_make((char *)data, (size_t)bytes));
-        if (key != NULL && keep(der, data, (size_t)bytes) < 0) {
-            EVP_PKEY_free(key);
-            key = NULL;
-        }
-        OPENSSL_clear_free(data, (size_t)bytes);
-        OPENSSL_free(label);
-        OPENSSL_free(header);
-    }
-    BIO_free(bio);
-    ERR_clear_error();
-    return key;
-}
-
-static int
-encode_key(EVP_PKEY *key, struct text *der)
-{
-    PKCS8_PRIV_KEY_INFO *info = EVP_PKEY2PKCS8(key);
-    unsigned char *data = NULL;
-    int bytes = info != NULL ? i2d_PKCS8_PRIV_KEY_INFO(info, &data) : 0;
-    int result = bytes > 0 ? keep(der, data, (size_t)bytes) : -1;
-
-    PKCS8_PRIV_KEY_INFO_free(info);
-    if (bytes > 0)
-        OPENSSL_clear_free(data, (size_t)bytes);
-    return result;
-}
-
-/* der becomes its PKCS #8. */
-static EVP_PKEY *
-read_key(const struct text *text, struct text *der, const char *path, const char *command,
-         struct err *err)
-{
-    struct asker asker = { .command = command };
-    EVP_PKEY *key = read_plain_key(text, der);
-    BIO *bio = key == NULL ? text_bio(text) : NULL;
-
-    if (bio != NULL)
-        key = PEM_read_bio_PrivateKey(bio, NULL, on_passphrase, &asker);
-    BIO_free(bio);
-    ERR_clear_error();
-    if (key != NULL && (der->data != NULL || encode_key(key, der) == 0))
-        return key;
-    if (key != NULL)
-        err_set(err, "out of memory");
-    else if (asker.err.text[0] != '\0')
-        err_set(err, "%s: %s", path, asker.err.text);
-    else if (asker.was_asked)
-        err_set(err, "%s: the passphrase from key_command does not fit", path);
-    else
-        err_set(err, "%s: has no private key (PEM) in it, or it is damaged", path);
-    EVP_PKEY_free(key);
-    return NULL;
-}
-
 /* ---- a chain: each certificate was issued by the next */
 
 static bool
@@ -462,7 +137,7 @@ has_issued(X509 *issuer, X509 *certificate)
 /* Another certificate of an authority in the chain, signed by somebody else, is
  * often shipped with it. */
 static bool
-is_alternative(X509 *certificate, const struct pile *chain)
+is_alternative(X509 *certificate, const struct pem_pile *chain)
 {
     for (unsigned i = 0; i < chain->count; i++)
         if (X509_NAME_cmp(X509_get_subject_name(certificate),
@@ -472,7 +147,7 @@ is_alternative(X509 *certificate, const struct pile *chain)
 }
 
 static X509 *
-take_issuer(struct pile *pile, X509 *certificate)
+take_issuer(struct pem_pile *pile, X509 *certificate)
 {
     for (unsigned i = 0; i < pile->count; i++) {
         X509 *issuer = pile->items[i];
@@ -490,9 +165,9 @@ take_issuer(struct pile *pile, X509 *certificate)
 /* Puts those behind the first in the order of who vouches for whom. One that has no
  * place there is a mistake: clients would miss the right one. */
 static int
-put_in_order(struct pile *pile, const char *path, struct err *err)
+put_in_order(struct pem_pile *pile, const char *path, struct err *err)
 {
-    struct pile chain = { .items = { pile->items[0] }, .count = 1 };
+    struct pem_pile chain = { .items = { pile->items[0] }, .count = 1 };
     char stray[NAME_BYTES], last[NAME_BYTES];
     int result = 0;
 
@@ -509,7 +184,7 @@ put_in_order(struct pile *pile, const char *path, struct err *err)
             result = err_set(err, "%s: the certificate \"%s\" in it did not issue \"%s\"", path,
                              subject_text(pile->items[i], stray),
                              subject_text(chain.items[chain.count - 1], last));
-    pile_fini(pile);
+    pem_pile_fini(pile);
     *pile = chain;
     return result;
 }
@@ -518,16 +193,16 @@ put_in_order(struct pile *pile, const char *path, struct err *err)
 
 struct parsed {
     struct certificate facts; /* its slices are not filled */
-    struct pile chain;        /* the leaf first */
-    struct text leaf, key;    /* DER */
+    struct pem_pile chain;        /* the leaf first */
+    struct pem_text leaf, key;    /* DER */
 };
 
 static void
 parsed_fini(struct parsed *parsed)
 {
-    pile_fini(&parsed->chain);
-    text_fini(&parsed->leaf);
-    text_fini(&parsed->key);
+    pem_pile_fini(&parsed->chain);
+    pem_text_fini(&parsed->leaf);
+    pem_text_fini(&parsed->key);
 }
 
 static int64_t
@@ -559,7 +234,7 @@ keep_leaf(struct parsed *parsed, X509 *leaf)
 
     if (bytes <= 0)
         return -1;
-    result = keep(&parsed->leaf, der, (size_t)bytes);
+    result = pem_text_keep(&parsed->leaf, der, (size_t)bytes);
     OPENSSL_free(der);
     if (result < 0)
         return -1;
@@ -610,16 +285,16 @@ judge(struct parsed *parsed, EVP_PKEY *key, const char *chain_path, const char *
 }
 
 static int
-parse_texts(struct parsed *parsed, const struct certificate_conf *conf, const struct text *chain,
-            const struct text *key, struct err *err)
+parse_texts(struct parsed *parsed, const struct certificate_conf *conf,
+            const struct pem_text *chain, const struct pem_text *key, struct err *err)
 {
     const char *key_path = conf->key != NULL ? conf->key : conf->chain;
     EVP_PKEY *pkey;
     int result;
 
-    if (read_pile(chain, &parsed->chain, conf->chain, err) < 0)
+    if (pem_pile_read(chain, &parsed->chain, conf->chain, err) < 0)
         return -1;
-    pkey = read_key(key, &parsed->key, key_path, conf->key_command, err);
+    pkey = pem_key_read(key, &parsed->key, key_path, conf->key_command, err);
     if (pkey == NULL)
         return -1;
     result = judge(parsed, pkey, conf->chain, key_path, err);
@@ -630,16 +305,16 @@ parse_texts(struct parsed *parsed, const struct certificate_conf *conf, const st
 static int
 parse(struct parsed *parsed, const struct certificate_conf *conf, struct err *err)
 {
-    struct text chain, key = { NULL, 0 };
+    struct pem_text chain, key = { NULL, 0 };
     int result;
 
-    if (read_file(conf->chain, &chain, err) < 0)
+    if (pem_text_read(conf->chain, &chain, err) < 0)
         return -1;
-    result = conf->key != NULL ? read_file(conf->key, &key, err) : 0;
+    result = conf->key != NULL ? pem_text_read(conf->key, &key, err) : 0;
     if (result == 0)
         result = parse_texts(parsed, conf, &chain, conf->key != NULL ? &key : &chain, err);
-    text_fini(&chain);
-    text_fini(&key);
+    pem_text_fini(&chain);
+    pem_text_fini(&key);
     return result;
 }
 
@@ -686,7 +361,7 @@ share(X509 *certificate)
 /* Clients have the root, or do not trust it; but it may be who is asked about the
  * leaf by OCSP. */
 static int
-pack_chain(struct certificate *certificate, const struct pile *chain)
+pack_chain(struct certificate *certificate, const struct pem_pile *chain)
 {
     unsigned last = chain->count;
 
@@ -708,7 +383,7 @@ pack_chain(struct certificate *certificate, const struct pile *chain)
 }
 
 static char *
-pack_text(struct slice *to, const struct text *text, char *at)
+pack_text(struct slice *to, const struct pem_text *text, char *at)
 {
     memcpy(at, text->data, text->bytes);
     *to = slice_make(at, text->bytes);
@@ -799,18 +474,18 @@ bundle_load(const struct config_list *certificates, struct err *err)
 int
 certificate_read_end(const char *path, int64_t *not_after_s, struct err *err)
 {
-    struct pile pile;
-    struct text text;
+    struct pem_pile pile;
+    struct pem_text text;
     int result;
 
-    if (read_file(path, &text, err) < 0)
+    if (pem_text_read(path, &text, err) < 0)
         return -1;
-    result = read_pile(&text, &pile, path, err);
+    result = pem_pile_read(&text, &pile, path, err);
     if (result == 0) {
         *not_after_s = asn1_time_s(X509_get0_notAfter(pile.items[0]));
-        pile_fini(&pile);
+        pem_pile_fini(&pile);
     }
-    text_fini(&text);
+    pem_text_fini(&text);
     return result;
 }
 

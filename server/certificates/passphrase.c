@@ -124,13 +124,15 @@ read_output(int fd, char *text, size_t room, size_t *bytes, uint64_t until_ms)
     return false;
 }
 
-/* Its exit status; -1: it had to be killed, or was. */
+/* Its exit status; -1: it was killed, by us when it took too long, or nobody
+ * knows. */
 static int
 end_program(pid_t pid, uint64_t until_ms)
 {
     int status;
+    pid_t ended;
 
-    while (waitpid(pid, &status, WNOHANG) == 0) {
+    while ((ended = waitpid(pid, &status, WNOHANG)) == 0) {
         if (is_over(until_ms)) {
             kill(-pid, SIGKILL);
             waitpid(pid, &status, 0);
@@ -138,7 +140,7 @@ end_program(pid_t pid, uint64_t until_ms)
         }
         poll(NULL, 0, END_PAUSE_MS);
     }
-    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+    return ended == pid && WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }
 
 static int
@@ -162,9 +164,11 @@ run(char *words[], char *text, struct err *err)
     is_whole = read_output(ends[0], text, PASSPHRASE_MAX - 1, &bytes, until_ms);
     close(ends[0]);
     status = end_program(pid, is_whole ? until_ms : 0);
-    if (!is_whole || status < 0)
+    if (!is_whole || (status < 0 && is_over(until_ms)))
         return err_set(err, "key_command \"%s\" did not end within %d s", words[0],
                        LIMIT_MS / 1000);
+    if (status < 0)
+        return err_set(err, "key_command \"%s\" was killed", words[0]);
     if (status != 0)
         return err_set(err, "key_command \"%s\" failed with status %d", words[0], status);
     text[bytes] = '\0';

@@ -5,6 +5,7 @@
 #include "server/commands/members.h"
 
 #include "server/commands/check_files.h"
+#include "server/commands/check_folders.h"
 #include "server/config/reader.h"
 #include "server/privileges.h"
 #include "server/snapshot.h"
@@ -36,6 +37,7 @@ write_good(const char *path, const struct conf *conf)
     }
     if (check_files(conf) > 0)
         return 1;
+    check_folders(path, conf, &identity);
     printf("%s: ok: %zu listener%s, %zu site%s, %zu group%s\n", path, conf->listeners.count,
            plural(conf->listeners.count), conf->sites.count, plural(conf->sites.count),
            conf->groups.count, plural(conf->groups.count));

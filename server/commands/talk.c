@@ -3,6 +3,7 @@
 #include "config.h"
 
 #include "server/commands/members.h"
+#include "server/commands/talk.h"
 
 #include "server/admin/client.h"
 #include "server/base/arena.h"
@@ -17,11 +18,7 @@
 #include <string.h>
 
 #define ARENA_BYTES 8192
-#define ANSWER_S 30
 #define RELOAD_S 300 /* a very large configuration takes its time */
-
-#define CONTROL_FLAG \
-    { .name = "--control", .value = "PATH", .text = "control socket (default: as FILE says)" }
 
 static const struct flag flags[] = {
     CONF_FLAG,
@@ -85,8 +82,8 @@ control_of_conf(const char *path, struct err *err)
 
 /* ---- asking */
 
-static int
-ask(const struct arguments *arguments, const char *request, unsigned wait_s)
+int
+talk(const struct arguments *arguments, const char *request, unsigned wait_s)
 {
     const char *path = arguments_get(arguments, "--control");
     struct control_reply reply;
@@ -118,14 +115,14 @@ ask(const struct arguments *arguments, const char *request, unsigned wait_s)
 static int
 run_reload(const struct arguments *arguments)
 {
-    return ask(arguments, "reload", RELOAD_S);
+    return talk(arguments, "reload", RELOAD_S);
 }
 
 /* Answered at the end, which stop_timeout bounds. */
 static int
 run_stop(const struct arguments *arguments)
 {
-    return ask(arguments, "stop", 0);
+    return talk(arguments, "stop", 0);
 }
 
 static int
@@ -134,10 +131,10 @@ run_status(const struct arguments *arguments)
     struct err err;
 
     if (arguments_get(arguments, "--json") == NULL)
-        return ask(arguments, arguments_get(arguments, "--metrics") == NULL ? "status" : "metrics",
-                   ANSWER_S);
+        return talk(arguments, arguments_get(arguments, "--metrics") == NULL ? "status" : "metrics",
+                   TALK_S);
     if (arguments_get(arguments, "--metrics") == NULL)
-        return ask(arguments, "status json", ANSWER_S);
+        return talk(arguments, "status json", TALK_S);
     err_set(&err, "status: either --json or --metrics");
     return command_fail(&err);
 }

@@ -258,8 +258,8 @@ parse_ports(struct slice text, struct port_range *range, struct err *err)
         high = slice_skip(text, (size_t)dash + 1);
     }
     if (!slice_to_u64(low, UINT64_MAX, &first) || !slice_to_u64(high, UINT64_MAX, &last))
-        return err_set(err, "\"%.*s\" is not a port; write 443, \"443\" or \"8000-8999\"",
-                       SHOWN(text));
+        return err_set(err, "\"%.*s\" is not a port; write 443, \"8000-8999\" or several: "
+                            "[ 443, \"8000-8999\" ]", SHOWN(text));
     if (first < 1 || first > PORT_MAX || last > PORT_MAX)
         return err_set(err, "%.*s is outside 1..%u", SHOWN(text), PORT_MAX);
     if (first > last)

@@ -62,7 +62,7 @@ write_singular(const char *plural, char *text, size_t bytes)
         text[length - 2] = '\0';
 }
 
-/* `site "www": route "api": timeouts.` */
+/* `site "www": route "api": timeouts: ` */
 static void
 write_path(const struct frame *frame, char *text, size_t bytes)
 {
@@ -74,7 +74,7 @@ write_path(const struct frame *frame, char *text, size_t bytes)
     write_path(frame->parent, text, bytes);
     used = strlen(text);
     if (frame->number == 0) {
-        snprintf(text + used, bytes - used, "%s.", frame->word);
+        snprintf(text + used, bytes - used, "%s: ", frame->word);
         return;
     }
     write_singular(frame->word, word, sizeof(word));

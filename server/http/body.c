@@ -203,5 +203,6 @@ static const struct source_ops memory_ops = {
 void
 memory_source_init(struct memory_source *source, const void *data, size_t bytes)
 {
-    *source = (struct memory_source){ .source = { .ops = &memory_ops }, .data = data, .bytes = bytes };
+    *source = (struct memory_source){ .source = { .ops = &memory_ops },
+                                      .data = data, .bytes = bytes };
 }

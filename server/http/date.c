@@ -119,12 +119,17 @@ date_cached(struct date_cache *cache, int64_t seconds)
 
 /* ---- reading: each step takes its part off the text, or fails */
 
+/* Whatever the case of its letters: RFC 9111 section 4.2. */
 static bool
 take_text(struct slice *text, const char *expected)
 {
-    struct slice prefix = slice_of(expected);
+    struct slice prefix;
 
-    if (!slice_starts_with(*text, prefix))
+    if (text->bytes == 0 || ascii_lower(text->data[0]) != ascii_lower(expected[0]))
+        return false; /* most often */
+    prefix = slice_of(expected);
+    if (text->bytes < prefix.bytes ||
+        !slice_equal_nocase(slice_make(text->data, prefix.bytes), prefix))
         return false;
     *text = slice_skip(*text, prefix.bytes);
     return true;

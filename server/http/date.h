@@ -27,7 +27,8 @@ struct slice date_cached(struct date_cache *cache, int64_t seconds);
 /* Reads any of the three formats: IMF-fixdate, RFC 850, asctime. Nothing may
  * precede or follow. now (seconds since 1970) decides the century of a year of
  * two digits: at most 50 years ahead. The day's name has to be one, but need
- * not be the right one: senders err there, and it adds nothing. */
+ * not be the right one: senders err there, and it adds nothing. Nor does the
+ * case of letters matter (RFC 9111 section 4.2). */
 bool date_parse(struct slice text, int64_t now, int64_t *seconds);
 
 #endif

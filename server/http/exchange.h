@@ -17,7 +17,9 @@
 #include "server/worker.h"
 
 struct accepted;
+struct cached;
 struct exchange;
+struct fetch;
 struct filter_run;
 struct generation;
 struct log_names;
@@ -146,7 +148,7 @@ struct upstream {
 
 /* What goes upstream, decided by routing; the filters may change it. */
 struct upstream_request {
-    struct slice target;    /* request target as sent: "/path?query", or absolute for a parent proxy */
+    struct slice target;    /* as sent: "/path?query", or absolute for a parent proxy */
     struct slice authority; /* of the Host field; data NULL: the endpoint's name */
     struct slice proxy_authorization; /* for a parent proxy; empty: none */
 };
@@ -219,6 +221,8 @@ struct exchange {
     struct ip upstream_ip;     /* whom it is or was connected to */
 
     struct filter_run *filters;
+    struct cached *cached;     /* dealings with the cache (modes/cached.h); NULL: none */
+    struct fetch *fetch;       /* it has no client but fills an object (modes/fetch.c) */
     struct pump request_pump, response_pump;
     struct memory_source made_up;
     struct timer deadline;

@@ -8,9 +8,7 @@
  * IDLE waits for the first byte of a request, HEAD for the rest of its head.
  * In EXCHANGE only the exchange's pumps read and write. DRAIN reads away
  * request content that nobody wanted, within a limit. LINGER has said that no
- * more will be sent and reads until the client has seen it, because closing
- * with unread bytes would reset the connection and take the answer with it: for
- * a moment, and as long as the client still takes the answer.
+ * more will be sent and reads until the client has seen it (client_conn.h).
  */
 #include "config.h"
 
@@ -18,30 +16,25 @@
 
 #include "modes/mode.h"
 #include "server/http/client_conn.h"
-#include "server/http/exchange.h"
+#include "server/http/client_exchange.h"
 #include "server/http/h1_write.h"
 #include "server/http/h1_writer.h"
 #include "server/http/h2_downstream.h"
 #include "server/http/uri.h"
 #include "server/net/listener.h"
-#include "server/snapshot.h"
+#include "server/tls/tls_demands.h"
 #include "server/tls/tls_session.h"
 
 #include <stdlib.h>
-#include <unistd.h>
 
 #define HEAD_MORE_BYTES 4096u
-#define LINGER_MS 2000u
-#define LINGER_BYTES (16u * 1024) /* of the answer, taken in that time: go on */
-#define TURN_BYTES (256u * 1024)  /* swallowed at a time */
+#define TURN_BYTES (256u * 1024) /* swallowed at a time */
 #define WATCH_MS 2u /* an exchange that is over by then needs no events of the client */
-#define LAST_REQUEST_MS 1000u /* for a new connection, while we are draining */
 
 /* How slow the client may be during one exchange, and where on the connection
  * it began; in its arena. */
 struct guards {
-    struct h1_downstream *d;
-    struct rate_guard body, write;
+    struct client_guards client;
     uint64_t start_in, start_out;
 };
 
@@ -64,8 +57,8 @@ struct h1_downstream {
     struct h1_scan scan;
     uint32_t requests;
     union {
-        uint32_t swallowed_bytes; /* in DRAIN */
-        uint32_t taken_bytes;     /* in LINGER: by the client, modulo 2^32 */
+        uint32_t swallowed_bytes;    /* in DRAIN */
+        struct client_linger linger; /* in LINGER */
     };
     uint16_t head_read_bytes;
     uint8_t state;
@@ -118,49 +111,23 @@ close_now(struct h1_downstream *d)
 static void
 linger(struct h1_downstream *d)
 {
-    size_t swallowed = 0;
+    enum flow flow = client_linger_read(&d->conn);
 
-    while (swallowed < TURN_BYTES) {
-        ssize_t got;
-
-        h1_reader_skip(&d->reader, d->reader.bytes);
-        got = h1_reader_fill(&d->reader, SCRATCH_BYTES);
-        if (got == CONN_WAIT)
-            return;
-        if (got <= 0) {
-            close_now(d);
-            return;
-        }
-        swallowed += (size_t)got;
-    }
-    loop_ready(d->conn.loop, &d->task);
+    if (flow == FLOW_MORE)
+        loop_ready(d->conn.loop, &d->task);
+    else if (flow != FLOW_WAIT)
+        close_now(d);
 }
 
-/* The time is over: whether the client is still busy with the answer. */
-static bool
-lingers_on(struct h1_downstream *d)
-{
-    uint64_t taken = conn_taken_bytes(&d->conn);
-
-    if (taken >= d->conn.sent_bytes || (uint32_t)taken - d->taken_bytes < LINGER_BYTES)
-        return false;
-    d->taken_bytes = (uint32_t)taken;
-    timer_arm(d->conn.loop, &d->conn.timer, LINGER_MS);
-    return true;
-}
-
-/* Says that we send no more and waits until the client has heard it. */
 static void
 start_linger(struct h1_downstream *d)
 {
     d->state = LINGER;
-    d->taken_bytes = (uint32_t)conn_taken_bytes(&d->conn);
-    if (conn_shutdown(&d->conn) < 0) {
+    h1_reader_skip(&d->reader, d->reader.bytes);
+    if (client_linger_start(&d->linger, &d->conn) < 0)
         close_now(d);
-        return;
-    }
-    timer_arm(d->conn.loop, &d->conn.timer, LINGER_MS);
-    linger(d);
+    else
+        linger(d);
 }
 
 /* ---- between two exchanges */
@@ -406,29 +373,19 @@ static const struct downstream_ops h1_ops = {
 
 /* ---- a request arrives */
 
-static void
-on_slow_body(struct timer *timer)
+static uint64_t
+sent_by_client(struct exchange *ex)
 {
-    struct guards *guards = container_of(timer, struct guards, body.timer);
-    struct h1_downstream *d = guards->d;
-
-    if (!rate_guard_is_too_slow(&guards->body, d->conn.loop, d->reader.content_bytes))
-        return;
-    counter_up(d->worker->counters, client_timeouts);
-    d->ex->road->on_request_cut(d->ex, END_CLIENT_TIMEOUT);
+    return of_exchange(ex)->reader.content_bytes;
 }
 
-static void
-on_slow_write(struct timer *timer)
+static uint64_t
+taken_by_client(struct exchange *ex)
 {
-    struct guards *guards = container_of(timer, struct guards, write.timer);
-    struct h1_downstream *d = guards->d;
-
-    if (!rate_guard_is_too_slow(&guards->write, d->conn.loop, conn_taken_bytes(&d->conn)))
-        return;
-    counter_up(d->worker->counters, client_timeouts);
-    d->ex->road->on_client_gone(d->ex, END_CLIENT_TIMEOUT);
+    return conn_taken_bytes(&of_exchange(ex)->conn);
 }
+
+static const struct client_progress progress = { sent_by_client, taken_by_client };
 
 static struct exchange *
 new_exchange(struct h1_downstream *d)
@@ -443,13 +400,11 @@ new_exchange(struct h1_downstream *d)
         close_now(d);
         return NULL;
     }
-    guards->d = d;
-    rate_guard_init(&guards->body, d->listener->timeouts.body, on_slow_body);
-    rate_guard_init(&guards->write, d->listener->timeouts.write, on_slow_write);
+    client_guards_init(&guards->client, ex, &progress);
     guards->start_in = used_bytes(d);
     guards->start_out = d->conn.sent_bytes;
     d->guards = guards;
-    d->writer.guard = &guards->write;
+    d->writer.guard = &guards->client.write;
     if (!d->conn.is_watched)
         timer_arm(d->conn.loop, &d->watch_timer, WATCH_MS);
     d->ex = ex;
@@ -459,26 +414,15 @@ new_exchange(struct h1_downstream *d)
     return ex;
 }
 
-/* What could not be read as a request is an exchange too: it is answered with a
- * page and logged like any other, and it is the connection's last. */
+/* It is the connection's last. */
 static void
 refuse(struct exchange *ex, const struct h1_refusal *refusal)
 {
-    if (ex->request.method_name.data == NULL)
-        ex->request.method_name = SLICE("-");
-    if (ex->request.target.data == NULL)
-        ex->request.target = SLICE("-");
     ex->request.minor_version = 1;
     ex->request.wants_close = true;
-    ex->request.wants_upgrade = false;
     ex->request.has_body = false;
     ex->request.body = NULL;
-    if (refusal->status == 408) {
-        exchange_answer(ex, 408, END_CLIENT_TIMEOUT, refusal->reason);
-        return;
-    }
-    counter_up(ex->worker->counters, requests_bad);
-    exchange_answer(ex, refusal->status, END_BAD_REQUEST, refusal->reason);
+    client_refuse(ex, refusal);
 }
 
 static enum h1_framing
@@ -523,7 +467,7 @@ begin_exchange(struct h1_downstream *d, struct slice head)
         refuse(ex, &refusal);
     } else if (ex->request.has_body) {
         d->reader.limit_bytes = &ex->body_limit_bytes;
-        d->reader.guard = &d->guards->body;
+        d->reader.guard = &d->guards->client.body;
         d->head_read_bytes = h1_next_head_read(ex->request.length);
         d->reader.awaits_continue = ex->request.expects_continue;
         ex->request.body = &d->reader.source;
@@ -602,7 +546,8 @@ read_head(struct h1_downstream *d)
                 break;
             }
         }
-        got = h1_reader_fill(&d->reader, d->reader.bytes == 0 ? d->head_read_bytes : HEAD_MORE_BYTES);
+        got = h1_reader_fill(&d->reader, d->reader.bytes == 0 ? d->head_read_bytes
+                                                              : HEAD_MORE_BYTES);
         if (got == CONN_WAIT) {
             wait_for_head(d);
             return;
@@ -694,7 +639,7 @@ on_timeout(struct timer *timer)
     }
     if (d->state == EXCHANGE) /* it could not be watched, and is broken: conn_watch() */
         go_on(d);
-    else if (d->state != LINGER || !lingers_on(d))
+    else if (d->state != LINGER || !client_linger_goes_on(&d->linger, &d->conn))
         close_now(d);
 }
 
@@ -740,19 +685,18 @@ static void
 republish_client(struct client_conn *link)
 {
     struct h1_downstream *d = of_link(link);
-    struct config_list *listeners = &d->worker->snapshot->conf.listeners;
+    struct listener_conf *listener;
 
     if (d->state == LINGER) { /* it ends by itself, and the client is to see all of its answer */
         d->listener = NULL;
         return;
     }
-    for (size_t i = 0; i < listeners->count; i++) {
-        struct listener_conf *listener = listeners->items[i];
-
-        if (listener->listener == d->counted_by && listener->mode == d->listener->mode) {
-            d->listener = listener;
-            return;
-        }
+    listener = client_conn_listener(d->worker, d->counted_by, d->listener);
+    if (listener != NULL) {
+        d->listener = listener;
+        if (!tls_is_current(d->client.tls, listener))
+            drain_client(link);
+        return;
     }
     /* The old snapshot goes; an exchange in progress holds its own reference. */
     if (d->ex == NULL) {
@@ -793,9 +737,7 @@ h1_downstream_open(struct worker *worker, struct listener_conf *listener,
     struct h1_downstream *d = calloc(1, sizeof(*d));
 
     if (d == NULL) {
-        tls_session_free(accepted->tls);
-        close(accepted->fd);
-        listener_leave(worker, listener->listener);
+        client_conn_refuse(worker, listener, accepted);
         return;
     }
     conn_open_unwatched(&d->conn, worker->loop, accepted->fd, on_ready, on_timeout);

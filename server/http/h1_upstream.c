@@ -20,13 +20,10 @@
 #include "modes/mode.h"
 #include "server/http/h1_write.h"
 #include "server/http/h1_writer.h"
-#include "server/tls/tls_client.h"
+#include "server/http/upstream_failure.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <unistd.h>
-
-#define INTERIM_MAX 32
 
 enum state { POOLED, SENT, BODY, CLOSED };
 
@@ -52,9 +49,6 @@ struct h1_upstream {
     bool is_last;        /* the origin will close it, or we must */
     bool saw_response;   /* any byte of an answer */
 };
-
-/* Of responses; requests have the listener's. */
-static const struct h1_limits response_limits = { 16 * 1024, 128 * 1024, 256 };
 
 static const struct upstream_ops h1_ops;
 
@@ -109,35 +103,33 @@ close_now(struct h1_upstream *u)
 /* The connection died. On one that had been idle this is the ordinary race
  * between our request and the origin's close, as long as no answer was seen. */
 static void
-fail(struct h1_upstream *u, enum end_reason reason, unsigned status, const char *proxy_error,
-     const char *detail)
+fail(struct h1_upstream *u, struct failure failure)
 {
-    struct failure failure = { reason, (uint16_t)status, proxy_error, detail };
-    struct exchange *ex = u->ex;
-    bool can_retry = u->up.was_reused && !u->saw_response && reason == END_UPSTREAM_FAILED;
+    bool can_retry = u->up.was_reused && !u->saw_response && failure.reason == END_UPSTREAM_FAILED;
 
-    ex->road->on_upstream_failed(ex, &failure, can_retry);
-}
-
-static void
-fail_broken(struct h1_upstream *u)
-{
-    int error = u->pooled.conn.error;
-    struct tls_failure why;
-
-    if (tls_client_explain(&u->pooled.conn, &why)) {
-        fail(u, END_UPSTREAM_FAILED, 502, why.proxy_error,
-             arena_strdup(&u->ex->arena, why.detail));
-        return;
-    }
-    fail(u, END_UPSTREAM_FAILED, 502, "connection_terminated",
-         error != 0 ? strerrordesc_np(error) : "closed before a response");
+    u->ex->road->on_upstream_failed(u->ex, &failure, can_retry);
 }
 
 static void
 fail_bad(struct h1_upstream *u, const char *why)
 {
-    fail(u, END_UPSTREAM_BAD, 502, "http_protocol_error", why);
+    fail(u, failure_bad_response(why));
+}
+
+static void
+fail_late(struct h1_upstream *u, const char *proxy_error, const char *why)
+{
+    fail(u, failure_late(u->worker, proxy_error, why));
+}
+
+static void
+fail_broken(struct h1_upstream *u)
+{
+    struct tls_failure why;
+    struct failure failure = failure_broken(&u->pooled.conn, &why);
+
+    failure.detail = arena_strdup(&u->ex->arena, failure.detail);
+    fail(u, failure);
 }
 
 /* ---- the response */
@@ -157,10 +149,8 @@ on_slow_response(struct timer *timer)
 {
     struct h1_upstream *u = container_of(timer, struct h1_upstream, response_guard.timer);
 
-    if (!rate_guard_is_too_slow(&u->response_guard, u->pooled.conn.loop, u->reader.content_bytes))
-        return;
-    counter_up(u->worker->counters, upstream_timeouts);
-    fail(u, END_UPSTREAM_TIMEOUT, 504, "http_response_timeout", "the content stopped coming");
+    if (rate_guard_is_too_slow(&u->response_guard, u->pooled.conn.loop, u->reader.content_bytes))
+        fail_late(u, "http_response_timeout", "the content stopped coming");
 }
 
 static void
@@ -172,7 +162,7 @@ interim(struct h1_upstream *u, struct response *response)
 
     *response = (struct response){ 0 };
     u->scan = (struct h1_scan){ 0 };
-    if (++u->interims > INTERIM_MAX) {
+    if (++u->interims > UPSTREAM_INTERIM_MAX) {
         fail_bad(u, "too many interim responses");
         return;
     }
@@ -208,7 +198,7 @@ begin_response(struct h1_upstream *u, struct slice head)
     head = arena_copy(&ex->arena, head);
     h1_reader_skip(&u->reader, used);
     *response = (struct response){ 0 };
-    if (head.bytes == 0 || h1_parse_response(head, &ex->arena, &response_limits,
+    if (head.bytes == 0 || h1_parse_response(head, &ex->arena, &upstream_response_limits,
                                              ex->request.method, response, &refusal) < 0) {
         fail_bad(u, refusal.reason);
         return;
@@ -230,12 +220,12 @@ begin_response(struct h1_upstream *u, struct slice head)
     timer_disarm(&u->pooled.conn.timer);
     u->head_read_bytes = h1_next_head_read(response->length);
     if (h1_reader_begin(&u->reader, response_framing(response), response->length,
-                        &response_limits) < 0) {
-        fail(u, END_LIMIT, 502, "http_response_header_section_size", refusal.reason);
+                        &upstream_response_limits) < 0) {
+        fail(u, (struct failure){ END_LIMIT, 502, "http_response_header_section_size",
+                                  refusal.reason });
         return;
     }
-    rate_guard_init(&u->response_guard, (struct min_rate){ u->timeouts.body_ms > 0, u->timeouts.body_ms },
-                    on_slow_response);
+    rate_guard_init(&u->response_guard, upstream_pace(u->timeouts.body_ms), on_slow_response);
     u->reader.guard = &u->response_guard;
     u->state = BODY;
     u->is_last = response->wants_close || response->ends_by_close || response->minor_version == 0;
@@ -253,8 +243,8 @@ read_head(struct h1_upstream *u)
 
     while (u->state == SENT && u->ex != NULL) {
         if (u->reader.bytes > 0) {
-            switch (h1_scan_head(&u->scan, h1_reader_bytes(&u->reader), &response_limits, false,
-                                 &head, &refusal)) {
+            switch (h1_scan_head(&u->scan, h1_reader_bytes(&u->reader),
+                                 &upstream_response_limits, false, &head, &refusal)) {
             case H1_DONE:
                 begin_response(u, head);
                 continue;
@@ -285,19 +275,7 @@ on_head_timeout(struct timer *timer)
 
     if (u->ex->request_pump.is_running && u->ex->request_pump.moved_bytes > 0)
         return; /* the client does not wait for 100: it is its turn */
-    counter_up(u->worker->counters, upstream_timeouts);
-    fail(u, END_UPSTREAM_TIMEOUT, 504, "http_response_timeout", "no response in time");
-}
-
-/* The response goes on without the rest of the request. */
-static void
-give_up_request(struct h1_upstream *u)
-{
-    struct pump *pump = &u->ex->request_pump;
-
-    if (pump->source != NULL && pump->source->ops->cancel != NULL)
-        pump->source->ops->cancel(pump->source);
-    pump_stop(pump);
+    fail_late(u, "http_response_timeout", "no response in time");
 }
 
 static void
@@ -308,12 +286,10 @@ on_slow_request(struct timer *timer)
     if (!rate_guard_is_too_slow(&u->request_guard, u->pooled.conn.loop,
                                 conn_taken_bytes(&u->pooled.conn)))
         return;
-    if (u->state == BODY) { /* it has answered, and does not want the rest */
-        give_up_request(u);
-        return;
-    }
-    counter_up(u->worker->counters, upstream_timeouts);
-    fail(u, END_UPSTREAM_TIMEOUT, 504, "connection_write_timeout", "it takes no more of the request");
+    if (u->state == BODY) /* it has answered, and does not want the rest */
+        upstream_give_up_request(u->ex);
+    else
+        fail_late(u, "connection_write_timeout", "it takes no more of the request");
 }
 
 static void
@@ -357,11 +333,10 @@ send_request(struct upstream *up, struct exchange *ex)
     u->interims = 0;
     u->request_sent = u->is_last = u->saw_response = false;
     if (bytes == 0 || h1_writer_begin(&u->writer, bytes, framing, request->length) < 0) {
-        fail(u, END_LIMIT, 431, "http_request_error", "the request head is too large to send on");
+        fail(u, failure_large_head());
         return;
     }
-    rate_guard_init(&u->request_guard, (struct min_rate){ u->timeouts.write_ms > 0, u->timeouts.write_ms },
-                    on_slow_request);
+    rate_guard_init(&u->request_guard, upstream_pace(u->timeouts.write_ms), on_slow_request);
     u->writer.guard = &u->request_guard;
     if (request->expects_continue)
         timer_arm(u->pooled.conn.loop, &u->pooled.conn.timer, u->timeouts.head_ms);

@@ -200,7 +200,8 @@ h1_write_response(char *start, size_t room, const struct exchange *ex, enum h1_f
     struct out out = { start, start + room, false };
 
     put_status_line(&out, response->status,
-                    response->reason.bytes > 0 ? response->reason : status_reason(response->status));
+                    response->reason.bytes > 0 ? response->reason
+                                               : status_reason(response->status));
     put_fields(&out, &response->fields);
     if (!fields_has(&response->fields, FIELD_DATE) && !is_upgrade(ex))
         put_field(&out, SLICE("Date"), date_now(ex->worker));

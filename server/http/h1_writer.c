@@ -113,7 +113,9 @@ h1_writer_begin(struct h1_writer *writer, size_t head_bytes, enum h1_framing fra
     writer->chunk_bytes = 0;
     writer->content_bytes = 0;
     writer->is_framed = false;
-    writer->sink.forms = framing == H1_LENGTH && writer->conn->transport->is_plain ? FORM_SOCKET : 0;
+    writer->sink.forms = framing == H1_LENGTH && writer->conn->transport->is_plain
+                             ? FORM_SOCKET | FORM_FILE
+                             : 0;
     if (writer->head_bytes > 0)
         return append_head(writer, head_bytes) ? 0 : -1;
     writer->worker->out_owner = writer;
@@ -448,7 +450,7 @@ put_socket(struct h1_writer *writer, const struct piece *piece, size_t *taken)
     if (writer->pipe == NULL)
         writer->pipe = pipe_take(&writer->worker->pipes, PIPE_BYTES);
     if (writer->pipe == NULL) {
-        writer->sink.forms = 0;
+        writer->sink.forms &= ~(unsigned)FORM_SOCKET;
         return FLOW_MORE;
     }
     flow = flush_pipe(writer);
@@ -469,6 +471,39 @@ put_socket(struct h1_writer *writer, const struct piece *piece, size_t *taken)
     if (flow == FLOW_END)
         moved(writer);
     return flow == FLOW_END && writer->left_bytes > 0 ? FLOW_MORE : flow;
+}
+
+/* From a file, behind what is ours. A file that cannot be sent turns this form
+ * off: its source then reads it, and says what is wrong. */
+static enum flow
+put_file(struct h1_writer *writer, const struct piece *piece, size_t *taken)
+{
+    size_t bytes = piece->bytes < TURN_BYTES ? piece->bytes : TURN_BYTES;
+    enum flow flow;
+
+    if (piece->bytes > writer->left_bytes)
+        return FLOW_FAILED;
+    flow = flush_own(writer, true);
+    if (flow != FLOW_END)
+        return flow;
+    while (*taken < bytes) {
+        ssize_t sent = conn_sendfile(writer->conn, piece->fd, piece->offset + (off_t)*taken,
+                                     bytes - *taken);
+
+        if (sent == CONN_FAILED)
+            return FLOW_FAILED;
+        if (sent == CONN_WAIT)
+            return wait_for_room(writer);
+        if (sent == 0) {
+            writer->sink.forms &= ~(unsigned)FORM_FILE;
+            return FLOW_MORE;
+        }
+        *taken += (size_t)sent;
+        writer->left_bytes -= (size_t)sent;
+        writer->content_bytes += (size_t)sent;
+    }
+    moved(writer);
+    return writer->left_bytes > 0 ? FLOW_MORE : FLOW_END;
 }
 
 /* Others may need it while the rest of the content, or the answer to it, is on
@@ -494,7 +529,10 @@ put(struct sink *sink, const struct piece *piece, size_t *taken)
         return flow;
     }
     flow = flush_pipe(writer);
-    return flow == FLOW_END ? put_slices(writer, piece, taken) : flow;
+    if (flow != FLOW_END)
+        return flow;
+    return piece->form == FORM_FILE ? put_file(writer, piece, taken)
+                                    : put_slices(writer, piece, taken);
 }
 
 /* ---- the end */

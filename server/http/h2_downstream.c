@@ -6,39 +6,27 @@
  *
  * OPEN serves, and after GOAWAY what is there already, until the last stream has
  * ended. LINGER has said that no more will be sent and reads until the client
- * has seen it, as in h1_downstream.c. A connection without streams waits as idle:
- * only a new request starts that clock again.
+ * has seen it (client_conn.h). A connection without streams waits as idle: only a
+ * new request starts that clock again.
  *
  * Every stream is an exchange from its first HEADERS frame on, in whose arena it
  * lives; the road sees it once its head is whole. One that was reset by then
  * never sets out: that is what a rapid reset costs us.
- *
- * Frames that are of no use (PING, SETTINGS, PRIORITY, empty ones) are counted
- * over a window of time, and so are resets; useful frames pay for some others:
- * content for WINDOW_UPDATE, requests for their priorities.
  */
 #include "config.h"
 
 #include "server/http/h2_downstream.h"
 
 #include "modes/mode.h"
-#include "server/base/log.h"
 #include "server/http/client_conn.h"
-#include "server/http/exchange.h"
-#include "server/http/h2_session.h"
+#include "server/http/client_exchange.h"
+#include "server/http/h2_flood.h"
 #include "server/http/h2_tunnel.h"
 #include "server/net/listener.h"
-#include "server/snapshot.h"
+#include "server/tls/tls_demands.h"
 #include "server/tls/tls_session.h"
 
 #include <stdlib.h>
-#include <unistd.h>
-
-#define LINGER_MS 2000u
-#define LINGER_BYTES (16u * 1024) /* of output, taken in that time: go on */
-#define SWALLOW_BYTES (256u * 1024)
-#define LAST_REQUEST_MS 1000u     /* for those that the client sent before it saw GOAWAY */
-#define SAY_MS 10000u             /* floods are reported once in that time */
 
 enum state { OPEN, LINGER, CLOSED };
 
@@ -59,17 +47,14 @@ struct h2_downstream {
     struct rate_guard write;
     struct timer drain_timer; /* until the final GOAWAY */
     struct task task;         /* reads on */
-    uint64_t window_ms;       /* when counting began: */
-    uint64_t control_frames, useful_frames, resets;
-    uint64_t taken_bytes; /* in LINGER: by the client */
+    struct h2_flood flood;
+    struct client_linger linger;
     uint32_t requests;
-    uint32_t last_id; /* of a stream that was let in */
+    uint32_t head; /* the number of that waited for: session.heads */
     uint8_t state;
     uint8_t waiting;
     bool is_drained;  /* no request after those that are here */
     bool said_goaway; /* with a final number */
-    bool is_hostile;  /* a limit was hit: nothing goes on */
-    bool has_reset;   /* some stream */
 };
 
 struct stream {
@@ -79,10 +64,11 @@ struct stream {
     struct h2_downstream *d;
     struct exchange *ex;
     struct h2_head head; /* later the trailers */
-    struct rate_guard body, write;
+    struct client_guards guards;
     struct h1_refusal refusal; /* status 0: none */
     char key_accept[H2_ACCEPT_BYTES];
     bool has_begun;
+    bool is_malformed; /* and answered nonetheless */
     bool was_reused; /* the connection had carried exchanges before */
 };
 
@@ -119,8 +105,7 @@ is_busy(const struct h2_downstream *d)
 static void
 forget_stream(struct stream *s, uint32_t error)
 {
-    rate_guard_stop(&s->body);
-    rate_guard_stop(&s->write);
+    client_guards_stop(&s->guards);
     list_remove(&s->link);
     h2_stream_fini(&s->h2, error);
 }
@@ -185,53 +170,27 @@ close_now(struct h2_downstream *d, enum end_reason reason)
 static void
 linger(struct h2_downstream *d)
 {
-    size_t swallowed = 0;
-    char scratch[4096];
+    enum flow flow = client_linger_read(&d->conn);
 
-    while (swallowed < SWALLOW_BYTES) {
-        ssize_t got = conn_recv(&d->conn, scratch, sizeof(scratch));
-
-        if (got == CONN_WAIT)
-            return;
-        if (got <= 0) {
-            close_now(d, END_CLIENT_ABORT);
-            return;
-        }
-        swallowed += (size_t)got;
-    }
-    loop_ready(d->conn.loop, &d->task);
+    if (flow == FLOW_MORE)
+        loop_ready(d->conn.loop, &d->task);
+    else if (flow != FLOW_WAIT)
+        close_now(d, END_CLIENT_ABORT);
 }
 
-/* Says that we send no more and waits until the client has heard it. */
 static void
 start_linger(struct h2_downstream *d)
 {
     if (d->state >= LINGER)
         return;
     d->state = LINGER;
-    lose_streams(d, d->is_hostile ? END_LIMIT : END_CLIENT_ABORT);
+    lose_streams(d, d->flood.is_hostile ? END_LIMIT : END_CLIENT_ABORT);
     h2_session_close(&d->session);
     timer_disarm(&d->drain_timer);
-    d->taken_bytes = conn_taken_bytes(&d->conn);
-    if (conn_shutdown(&d->conn) < 0) {
+    if (client_linger_start(&d->linger, &d->conn) < 0)
         close_now(d, END_CLIENT_ABORT);
-        return;
-    }
-    timer_arm(d->conn.loop, &d->conn.timer, LINGER_MS);
-    linger(d);
-}
-
-/* The time is over: whether the client is still busy with the answers. */
-static bool
-lingers_on(struct h2_downstream *d)
-{
-    uint64_t taken = conn_taken_bytes(&d->conn);
-
-    if (taken >= d->conn.sent_bytes || taken - d->taken_bytes < LINGER_BYTES)
-        return false;
-    d->taken_bytes = taken;
-    timer_arm(d->conn.loop, &d->conn.timer, LINGER_MS);
-    return true;
+    else
+        linger(d);
 }
 
 /* No new requests; those that are here go on. */
@@ -239,7 +198,7 @@ static void
 say_goaway(struct h2_downstream *d)
 {
     d->is_drained = true;
-    if (d->said_goaway || d->state != OPEN)
+    if (d->said_goaway || d->flood.is_ending || d->state != OPEN)
         return;
     d->said_goaway = true;
     timer_disarm(&d->drain_timer);
@@ -254,7 +213,7 @@ say_goaway(struct h2_downstream *d)
 static void
 start_drain(struct h2_downstream *d)
 {
-    if (d->is_drained || d->state != OPEN)
+    if (d->is_drained || d->flood.is_ending || d->state != OPEN)
         return;
     d->is_drained = true;
     nghttp2_submit_shutdown_notice(d->session.ng);
@@ -267,9 +226,10 @@ start_drain(struct h2_downstream *d)
 static void
 wait_for(struct h2_downstream *d, enum waiting waiting, uint32_t ms)
 {
-    if (d->waiting == waiting)
+    if (d->waiting == waiting && (waiting != FOR_HEAD || d->head == d->session.heads))
         return;
     d->waiting = (uint8_t)waiting;
+    d->head = d->session.heads;
     if (waiting == FOR_NOTHING)
         timer_disarm(&d->conn.timer);
     else
@@ -296,166 +256,12 @@ after_stream(struct h2_downstream *d)
 {
     if (d->state != OPEN || is_busy(d))
         return;
-    if (d->is_drained) {
+    if (d->is_drained || d->flood.is_ending) {
         say_goaway(d); /* once it has left, the session is done */
         return;
     }
     d->waiting = FOR_NOTHING; /* its time begins anew */
     look_at_clock(d);
-}
-
-/* ---- limits */
-
-static void
-say_flood(struct h2_downstream *d, const char *what)
-{
-    static _Thread_local uint64_t said_ms;
-    uint64_t now_ms = loop_now_ms(d->conn.loop);
-    char client[IP_TEXT_BYTES];
-
-    counter_up(d->worker->counters, h2_floods);
-    counter_up(d->worker->counters, limits_hit);
-    if (said_ms != 0 && now_ms - said_ms < SAY_MS)
-        return;
-    said_ms = now_ms;
-    ip_text(&d->client.peer, client);
-    log_warn("listener \"%s\": %s of client %s over HTTP/2: connection closed",
-             d->listener != NULL ? d->listener->name : "-", what, client);
-}
-
-/* Callable from within nghttp2. What is in progress ends when this has left. */
-static void
-end_flood(struct h2_downstream *d, const char *what)
-{
-    if (d->is_hostile)
-        return;
-    d->is_hostile = d->is_drained = d->said_goaway = true;
-    say_flood(d, what);
-    nghttp2_session_terminate_session(d->session.ng, NGHTTP2_ENHANCE_YOUR_CALM);
-}
-
-/* The limits of frames are those of the window of time that now belongs to. */
-static void
-begin_window(struct h2_downstream *d)
-{
-    uint64_t now_ms = loop_now_ms(d->conn.loop);
-
-    if (now_ms - d->window_ms < d->listener->h2.rate_ms)
-        return;
-    d->window_ms = now_ms;
-    d->control_frames = d->useful_frames = d->resets = 0;
-}
-
-static void
-count_reset(struct h2_downstream *d)
-{
-    counter_up(d->worker->counters, h2_resets);
-    if (d->listener == NULL)
-        return;
-    begin_window(d);
-    if (++d->resets > (uint64_t)d->listener->h2.resets)
-        end_flood(d, "too many resets");
-}
-
-static void
-count_control(struct h2_downstream *d)
-{
-    if (d->listener == NULL)
-        return;
-    begin_window(d);
-    if (++d->control_frames > (uint64_t)d->listener->h2.control_frames + 2 * d->useful_frames)
-        end_flood(d, "too many control frames");
-}
-
-/* Section 5.1: HEADERS or DATA on a stream that is closed. What was on its way when
- * we reset a stream is passed over; a stream that was passed over when a later
- * one began is closed too, but the error is another. */
-static void
-check_stream(struct h2_downstream *d, const nghttp2_frame_hd *frame)
-{
-    uint32_t id = (uint32_t)frame->stream_id;
-
-    if (id > d->last_id || id % 2 == 0 || d->has_reset ||
-        nghttp2_session_find_stream(d->session.ng, frame->stream_id) != NULL)
-        return;
-    nghttp2_session_terminate_session(d->session.ng, d->last_id == 2 * d->requests - 1
-                                                         ? NGHTTP2_STREAM_CLOSED
-                                                         : NGHTTP2_PROTOCOL_ERROR);
-}
-
-static void
-on_frame_begin(struct h2_session *session, const nghttp2_frame_hd *frame)
-{
-    struct h2_downstream *d = of_session(session);
-
-    if (frame->type == NGHTTP2_HEADERS || frame->type == NGHTTP2_DATA)
-        check_stream(d, frame);
-    switch (frame->type) {
-    case NGHTTP2_HEADERS:
-        d->useful_frames++;
-        return;
-    case NGHTTP2_DATA:
-        if (frame->length > 0)
-            d->useful_frames++;
-        else if (!(frame->flags & NGHTTP2_FLAG_END_STREAM))
-            count_control(d);
-        return;
-    case NGHTTP2_RST_STREAM:
-        count_reset(d);
-        return;
-    case NGHTTP2_PRIORITY: /* nghttp2 does not look at it, since nobody needs it */
-        if (frame->stream_id == 0)
-            nghttp2_session_terminate_session(d->session.ng, NGHTTP2_PROTOCOL_ERROR);
-        count_control(d);
-        return;
-    default:
-        count_control(d);
-    }
-}
-
-/* Content that is nothing but padding. */
-static void
-on_frame(struct h2_session *session, const nghttp2_frame *frame)
-{
-    struct h2_downstream *d = of_session(session);
-
-    if (frame->hd.type != NGHTTP2_DATA || frame->hd.length == 0 ||
-        frame->hd.length > frame->data.padlen || (frame->hd.flags & NGHTTP2_FLAG_END_STREAM))
-        return;
-    if (d->useful_frames > 0)
-        d->useful_frames--;
-    count_control(d);
-}
-
-/* Resets of ours that the client has provoked count as its own. */
-static void
-on_frame_made(struct h2_session *session, const nghttp2_frame *frame)
-{
-    struct h2_downstream *d = of_session(session);
-
-    switch (frame->hd.type) {
-    case NGHTTP2_DATA:
-        d->useful_frames++;
-        return;
-    case NGHTTP2_RST_STREAM:
-        d->has_reset = true;
-        if (frame->rst_stream.error_code != NGHTTP2_NO_ERROR &&
-            frame->rst_stream.error_code != NGHTTP2_INTERNAL_ERROR &&
-            frame->rst_stream.error_code != NGHTTP2_CANCEL &&
-            frame->rst_stream.error_code != NGHTTP2_CONNECT_ERROR)
-            count_reset(d);
-        return;
-    case NGHTTP2_GOAWAY:
-        if (frame->goaway.error_code != NGHTTP2_NO_ERROR && !d->is_hostile) {
-            d->is_drained = d->said_goaway = true;
-            counter_up(d->worker->counters, h2_errors);
-            counter_up(d->worker->counters, requests_bad);
-            log_debug("HTTP/2 error %u of a client", frame->goaway.error_code);
-        }
-        return;
-    default:
-        return;
-    }
 }
 
 /* ---- an exchange's side of a stream */
@@ -515,7 +321,7 @@ start(struct exchange *ex)
     }
     if (ex->is_tunnel)
         s->h2.keeps_open = true;
-    s->h2.out_guard = &s->write;
+    s->h2.out_guard = &s->guards.write;
     s->h2.arena = &ex->arena;
     if (h2_stream_send_head(&s->h2, &lines, !has_content && !s->h2.keeps_open, false) < 0)
         h2_stream_reset(&s->h2, NGHTTP2_INTERNAL_ERROR);
@@ -524,7 +330,7 @@ start(struct exchange *ex)
 static uint32_t
 error_of(const struct exchange *ex, const struct stream *s, bool is_whole)
 {
-    if (s->head.is_malformed)
+    if (s->is_malformed || s->head.is_malformed)
         return NGHTTP2_PROTOCOL_ERROR;
     if (is_whole)
         return NGHTTP2_NO_ERROR; /* RFC 9113 section 8.1: no need for the rest of the request */
@@ -578,8 +384,7 @@ detach(struct exchange *ex, struct accepted *accepted)
     if (tunnel == NULL)
         return -1;
     list_push_back(&d->tunnels, &tunnel->link);
-    rate_guard_stop(&s->body);
-    rate_guard_stop(&s->write);
+    client_guards_stop(&s->guards);
     list_remove(&s->link);
     accepted->peer = d->client.peer;
     accepted->local = d->client.local;
@@ -600,36 +405,19 @@ static const struct downstream_ops h2_ops = {
 
 /* ---- a request arrives: within nghttp2 */
 
-static void
-on_slow_body(struct timer *timer)
-{
-    struct stream *s = container_of(timer, struct stream, body.timer);
-
-    if (!rate_guard_is_too_slow(&s->body, s->d->conn.loop, s->h2.received_bytes))
-        return;
-    counter_up(s->d->worker->counters, client_timeouts);
-    s->ex->road->on_request_cut(s->ex, END_CLIENT_TIMEOUT);
-}
-
-/* Its window is shut. Where it is the connection's, what other streams get counts. */
 static uint64_t
-moved_bytes(const struct stream *s)
+sent_by_client(struct exchange *ex)
 {
-    int32_t window = nghttp2_session_get_stream_remote_window_size(s->d->session.ng, s->h2.id);
-
-    return window > 0 ? s->d->conn.sent_bytes : s->h2.sent_bytes;
+    return of_exchange(ex)->h2.received_bytes;
 }
 
-static void
-on_slow_write(struct timer *timer)
+static uint64_t
+taken_by_client(struct exchange *ex)
 {
-    struct stream *s = container_of(timer, struct stream, write.timer);
-
-    if (!rate_guard_is_too_slow(&s->write, s->d->conn.loop, moved_bytes(s)))
-        return;
-    counter_up(s->d->worker->counters, client_timeouts);
-    s->ex->road->on_client_gone(s->ex, END_CLIENT_TIMEOUT);
+    return h2_stream_moved_bytes(&of_exchange(ex)->h2);
 }
+
+static const struct client_progress progress = { sent_by_client, taken_by_client };
 
 /* Whether requests beyond this one are still wanted. */
 static void
@@ -651,7 +439,7 @@ on_open(struct h2_session *session, int32_t id)
     struct exchange *ex;
     struct stream *s;
 
-    if (d->state != OPEN || d->said_goaway || d->listener == NULL)
+    if (d->state != OPEN || d->said_goaway || d->flood.is_ending || d->listener == NULL)
         return NULL;
     ex = exchange_new(d->worker, d->listener, &d->newborn);
     s = ex != NULL ? arena_zalloc(&ex->arena, sizeof(*s)) : NULL;
@@ -665,12 +453,11 @@ on_open(struct h2_session *session, int32_t id)
     s->d = d;
     s->ex = ex;
     ex->down = &s->down;
-    rate_guard_init(&s->body, d->listener->timeouts.body, on_slow_body);
-    rate_guard_init(&s->write, d->listener->timeouts.write, on_slow_write);
+    client_guards_init(&s->guards, ex, &progress);
     list_init(&s->link);
     list_push_back(&d->streams, &s->link);
     s->was_reused = d->requests > 0;
-    d->last_id = (uint32_t)id;
+    h2_flood_opened(&d->flood, id);
     count_request(d);
     return &s->h2;
 }
@@ -724,8 +511,10 @@ on_head(struct h2_stream *h2, bool is_first)
     if (!is_first)
         return on_trailers(s);
     h2->has_head = true;
-    if (h2_head_to_request(&s->head, &context, request, s->key_accept, &s->refusal) < 0)
+    if (h2_head_to_request(&s->head, &context, request, s->key_accept, &s->refusal) < 0) {
+        s->is_malformed = s->head.is_malformed; /* trailers may follow */
         return true; /* it will be answered */
+    }
     s->refusal.status = 0;
     if (request->has_body)
         h2->length = request->length;
@@ -735,21 +524,12 @@ on_head(struct h2_stream *h2, bool is_first)
 
 /* ---- outside of nghttp2 */
 
-/* As in h1_downstream.c: an exchange like any other. */
 static void
 refuse(struct stream *s)
 {
-    struct exchange *ex = s->ex;
-
-    if (ex->request.method_name.data == NULL)
-        ex->request.method_name = SLICE("-");
-    if (ex->request.target.data == NULL)
-        ex->request.target = SLICE("-");
-    ex->request.wants_upgrade = false;
     s->key_accept[0] = '\0';
-    s->h2.keeps_open = s->head.is_malformed;
-    counter_up(ex->worker->counters, requests_bad);
-    exchange_answer(ex, s->refusal.status, END_BAD_REQUEST, s->refusal.reason);
+    s->h2.keeps_open = s->is_malformed;
+    client_refuse(s->ex, &s->refusal);
 }
 
 static void
@@ -759,7 +539,7 @@ accept_content(struct stream *s)
 
     request->body = &s->h2.source;
     s->h2.limit_bytes = &s->ex->body_limit_bytes;
-    s->h2.in_guard = &s->body;
+    s->h2.in_guard = &s->guards.body;
     s->h2.awaits_continue = request->expects_continue;
 }
 
@@ -840,8 +620,26 @@ on_broken(struct h2_session *session)
     struct h2_downstream *d = of_session(session);
 
     if (session->is_flooded)
-        say_flood(d, "too many unread answers to control frames");
+        h2_flood_say(&d->flood, "too many unread answers to control frames");
     close_now(d, END_CLIENT_ABORT);
+}
+
+static void
+on_frame_begin(struct h2_session *session, const nghttp2_frame_hd *frame)
+{
+    h2_flood_on_frame_begin(&of_session(session)->flood, frame);
+}
+
+static void
+on_frame(struct h2_session *session, const nghttp2_frame *frame)
+{
+    h2_flood_on_frame(&of_session(session)->flood, frame);
+}
+
+static void
+on_frame_made(struct h2_session *session, const nghttp2_frame *frame)
+{
+    h2_flood_on_frame_made(&of_session(session)->flood, frame);
 }
 
 static const struct h2_session_ops session_ops = {
@@ -903,7 +701,7 @@ after_read(struct h2_downstream *d, enum flow flow)
         start_linger(d);
         return;
     }
-    if (d->is_hostile)
+    if (d->flood.is_hostile)
         lose_streams(d, END_LIMIT);
     look_at_clock(d);
 }
@@ -948,7 +746,7 @@ on_timeout(struct timer *timer)
     struct h2_downstream *d = container_of(timer, struct h2_downstream, conn.timer);
 
     if (d->state == LINGER) {
-        if (!lingers_on(d))
+        if (!client_linger_goes_on(&d->linger, &d->conn))
             close_now(d, END_CLIENT_ABORT);
         return;
     }
@@ -1022,18 +820,16 @@ static void
 republish_client(struct client_conn *link)
 {
     struct h2_downstream *d = of_link(link);
-    struct config_list *listeners = &d->worker->snapshot->conf.listeners;
 
-    for (size_t i = 0; i < listeners->count && d->listener != NULL; i++) {
-        struct listener_conf *listener = listeners->items[i];
-
-        if (listener->listener == d->counted_by && listener->mode == d->listener->mode) {
-            d->listener = listener;
-            return;
-        }
+    if (d->listener != NULL)
+        d->listener = client_conn_listener(d->worker, d->counted_by, d->listener);
+    d->flood.listener = d->listener;
+    if (d->listener != NULL) {
+        if (!tls_is_current(d->client.tls, d->listener))
+            drain_client(link);
+        return;
     }
     /* The old snapshot goes; exchanges in progress hold their own references. */
-    d->listener = NULL;
     if (d->state == OPEN) {
         wait_for(d, FOR_NOTHING, 0);
         refuse_unborn(d); /* no clock runs for them any more */
@@ -1066,6 +862,7 @@ open_session(struct h2_downstream *d)
     rate_guard_init(&d->write, d->listener->timeouts.write, on_slow_client);
     if (h2_session_init(&d->session, d->worker, &d->conn, &session_ops, &conf) < 0)
         return -1;
+    h2_flood_init(&d->flood, &d->session, &d->client.peer, d->listener);
     d->session.guard = &d->write;
     return 0;
 }
@@ -1078,9 +875,7 @@ h2_downstream_open(struct worker *worker, struct listener_conf *listener,
     enum flow flow = FLOW_MORE;
 
     if (d == NULL) {
-        tls_session_free(accepted->tls);
-        close(accepted->fd);
-        listener_leave(worker, listener->listener);
+        client_conn_refuse(worker, listener, accepted);
         return;
     }
     conn_open_unwatched(&d->conn, worker->loop, accepted->fd, on_ready, on_timeout);
@@ -1091,7 +886,6 @@ h2_downstream_open(struct worker *worker, struct listener_conf *listener,
     d->worker = worker;
     d->listener = listener;
     d->counted_by = listener->listener;
-    d->window_ms = loop_now_ms(worker->loop);
     list_init(&d->streams);
     list_init(&d->tunnels);
     task_init(&d->task, on_task);

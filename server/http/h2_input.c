@@ -94,6 +94,7 @@ on_begin_headers(nghttp2_session *ng, const nghttp2_frame *frame, void *arg)
     int32_t id = frame->hd.stream_id;
     struct h2_stream *stream;
 
+    session->heads++;
     if (session->is_server && frame->headers.cat == NGHTTP2_HCAT_REQUEST) {
         stream = session->ops->on_open(session, id);
         if (stream == NULL) {

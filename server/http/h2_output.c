@@ -108,6 +108,7 @@ append_piece(struct h2_stream *stream, size_t bytes)
     session->out_bytes += (uint32_t)bytes;
     stream->piece_taken += bytes;
     stream->sent_bytes += bytes;
+    session->sent_bytes += bytes;
     stream->turn_bytes += (uint32_t)bytes;
     return true;
 }
@@ -121,7 +122,7 @@ submit_trailers(struct h2_stream *stream)
            nghttp2_submit_trailer(stream->session->ng, stream->id, lines.items, lines.count) == 0;
 }
 
-/* The content is whole with what is made now. */
+/* The content is whole with what is made now. False: its trailers cannot be sent. */
 static bool
 end_content(struct h2_stream *stream, uint32_t *flags)
 {
@@ -130,12 +131,14 @@ end_content(struct h2_stream *stream, uint32_t *flags)
         *flags |= NGHTTP2_DATA_FLAG_NO_END_STREAM;
         return true;
     }
+    if (stream->trailers != NULL && stream->trailers->count > 0) {
+        *flags |= NGHTTP2_DATA_FLAG_NO_END_STREAM;
+        if (!submit_trailers(stream))
+            return false;
+    }
     stream->sent_end = true;
     h2_stream_set_active(stream, false);
-    if (stream->trailers == NULL || stream->trailers->count == 0)
-        return true;
-    *flags |= NGHTTP2_DATA_FLAG_NO_END_STREAM;
-    return submit_trailers(stream);
+    return true;
 }
 
 /* Somebody pulls: where no pump is putting right now, it gets its turn. */
@@ -177,7 +180,7 @@ h2_output_read(nghttp2_session *ng, int32_t id, uint8_t *buffer, size_t room, ui
     *flags |= NGHTTP2_DATA_FLAG_NO_COPY;
     if ((stream->is_ending || (stream->piece->is_last && bytes == left)) &&
         !end_content(stream, flags))
-        return NGHTTP2_ERR_CALLBACK_FAILURE;
+        return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE; /* resets this stream only */
     if (bytes == 0 && (*flags & NGHTTP2_DATA_FLAG_NO_END_STREAM))
         return 0; /* nghttp2 makes no frame of this */
     if (!reserve_data_head(session) || (bytes > 0 && !append_piece(stream, bytes)))
@@ -398,6 +401,20 @@ is_dead(const struct h2_stream *stream)
     return stream->session->is_over || (stream->is_closed && !stream->sent_end);
 }
 
+uint64_t
+h2_stream_moved_bytes(struct h2_stream *stream)
+{
+    const struct h2_session *session = stream->session;
+
+    if (nghttp2_session_get_stream_remote_window_size(session->ng, stream->id) > 0)
+        stream->moved_bytes += session->sent_bytes - stream->moved_all;
+    else
+        stream->moved_bytes += stream->sent_bytes - stream->moved_own;
+    stream->moved_own = stream->sent_bytes;
+    stream->moved_all = session->sent_bytes;
+    return stream->moved_bytes;
+}
+
 static void
 resume(struct h2_stream *stream)
 {
@@ -419,7 +436,7 @@ wait_to_send(struct h2_stream *stream)
         struct rate_guard *guard = stream->out_guard;
 
         if (guard != NULL && rate_guard_wait(guard, session->conn->loop))
-            rate_guard_begin(guard, session->conn->loop, stream->sent_bytes);
+            rate_guard_begin(guard, session->conn->loop, h2_stream_moved_bytes(stream));
         return FLOW_WAIT;
     }
     if (!list_is_linked(&stream->wait_link)) {

@@ -99,9 +99,11 @@ struct h2_session {
     uint64_t held_bytes;               /* content of all streams not taken yet */
     uint64_t owed_bytes;               /* of the connection's window, not given back yet */
     uint64_t free_held_bytes;          /* so much may be held without being owed */
+    uint64_t sent_bytes;               /* content of all streams, ever */
     uint64_t output_bytes;
     uint32_t open_streams;             /* structs */
     uint32_t turn;                     /* number of the task's run */
+    uint32_t heads;                    /* field sections that began, modulo 2^32 */
     struct rate_guard *guard;          /* of the owner: the socket takes nothing */
     uint32_t walked;                   /* bytes of frame_head */
     uint32_t frame_left;               /* of the frame that bytes are in: still to come */
@@ -125,6 +127,8 @@ struct h2_stream {
     uint64_t in_bytes;
     uint64_t received_bytes; /* content, ever */
     uint64_t sent_bytes;
+    uint64_t moved_bytes;    /* h2_stream_moved_bytes(), and of what it was made: */
+    uint64_t moved_own, moved_all; /* sent_bytes of the stream and of the session then */
     uint64_t wire_in, wire_out; /* the same with frame headers, heads as they were coded */
     uint64_t length;        /* of the peer's content, as announced; LENGTH_UNKNOWN */
     const uint64_t *limit_bytes; /* of content to be taken; NULL or 0: none */
@@ -216,6 +220,12 @@ void h2_stream_reset(struct h2_stream *stream, uint32_t error);
 
 /* The peer was told to go on: now it has to. */
 void h2_stream_continue(struct h2_stream *stream);
+
+/* Content that was sent, for out_guard: what it has grown by since it was asked last
+ * is the stream's own, or that of all streams if this one's window is open: then it
+ * waits for the connection's, and may have to let others pass. Nothing but content
+ * counts: a peer whose windows are shut gains no time by having us answer to PING. */
+uint64_t h2_stream_moved_bytes(struct h2_stream *stream);
 
 /* Its place among those that wait. */
 void h2_stream_set_priority(struct h2_stream *stream, const struct h2_priority *priority);

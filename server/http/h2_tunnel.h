@@ -5,7 +5,10 @@
  *     tunnel (net/tunnel.c) <--socket pair--> h2_tunnel <--DATA--> client
  *
  * So whoever joins connections to tunnels need not know of streams. An end of
- * one side is passed on as such (FIN, END_STREAM), a reset as a reset.
+ * one side is passed on as such (FIN, END_STREAM), a reset by the far side as one of
+ * the stream. The other way a pair of local sockets knows none: a reset of the stream
+ * closes the pair, which the far side sees as an end unless bytes of its own were
+ * still on their way.
  */
 #ifndef BASCULE_H2_TUNNEL_H
 #define BASCULE_H2_TUNNEL_H

@@ -19,14 +19,13 @@
 #include "server/http/h2_upstream.h"
 
 #include "server/http/h2_session.h"
-#include "server/tls/tls_client.h"
+#include "server/http/upstream_failure.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#define INTERIM_MAX 32
 #define WINDOW_BYTES (1024u * 1024)        /* of a stream */
 #define BUFFER_BYTES (16ull * 1024 * 1024) /* of all streams of a connection */
 #define CONTROL_BYTES (256u * 1024)
@@ -79,9 +78,6 @@ struct h2_upstream {
     bool is_answered;  /* the exchange knows */
     bool request_sent; /* all of it */
 };
-
-/* Of responses, as in h1_upstream.c. */
-static const struct h1_limits response_limits = { 16 * 1024, 128 * 1024, 256 };
 
 static const struct upstream_ops h2_ops;
 static const struct h2_session_ops session_ops;
@@ -212,17 +208,16 @@ fail(struct h2_upstream *u, const struct failure *failure, bool can_retry)
 static void
 fail_bad(struct h2_upstream *u, const char *why)
 {
-    struct failure failure = { END_UPSTREAM_BAD, 502, "http_protocol_error", why };
+    struct failure failure = failure_bad_response(why);
 
     fail(u, &failure, false);
 }
 
 static void
-fail_late(struct h2_upstream *u, const char *error, const char *why)
+fail_late(struct h2_upstream *u, const char *proxy_error, const char *why)
 {
-    struct failure failure = { END_UPSTREAM_TIMEOUT, 504, error, why };
+    struct failure failure = failure_late(u->connection->worker, proxy_error, why);
 
-    counter_up(u->connection->worker->counters, upstream_timeouts);
     fail(u, &failure, false);
 }
 
@@ -308,16 +303,9 @@ fail_all(struct h2_connection *c, const struct failure *failure, bool is_stale)
 static void
 fail_broken(struct h2_connection *c)
 {
-    struct failure failure = { END_UPSTREAM_FAILED, 502, "connection_terminated",
-                               "closed before a response" };
     struct tls_failure why;
+    struct failure failure = failure_broken(&c->conn, &why);
 
-    if (tls_client_explain(&c->conn, &why)) {
-        failure.proxy_error = why.proxy_error;
-        failure.detail = why.detail;
-    } else if (c->conn.error != 0) {
-        failure.detail = strerrordesc_np(c->conn.error);
-    }
     fail_all(c, &failure, true);
 }
 
@@ -325,9 +313,9 @@ fail_broken(struct h2_connection *c)
 static void
 fail_protocol(struct h2_connection *c)
 {
-    struct failure failure = { END_UPSTREAM_BAD, 502, "http_protocol_error",
-                               c->has_settings ? "the server breaks the rules of HTTP/2"
-                                               : "the server does not speak HTTP/2" };
+    struct failure failure = failure_bad_response(c->has_settings
+                                                 ? "the server breaks the rules of HTTP/2"
+                                                 : "the server does not speak HTTP/2");
 
     (void)h2_session_send(&c->session);
     fail_all(c, &failure, false);
@@ -343,7 +331,7 @@ on_head_begin(struct h2_stream *stream, bool is_first)
     if (u->ex == NULL)
         return NULL;
     h2_head_begin(&u->head, is_first ? H2_RESPONSE : H2_TRAILERS, &u->ex->arena,
-                  &response_limits);
+                  &upstream_response_limits);
     return &u->head;
 }
 
@@ -359,7 +347,7 @@ note_interim(struct h2_upstream *u, const struct response *response)
 {
     struct interim *interim = arena_alloc(&u->ex->arena, sizeof(*interim));
 
-    if (++u->interim_count > INTERIM_MAX)
+    if (++u->interim_count > UPSTREAM_INTERIM_MAX)
         return refuse(u, "too many interim responses");
     if (interim == NULL)
         return refuse(u, "response heads do not fit into the exchange's memory");
@@ -459,9 +447,7 @@ tell_response(struct h2_upstream *u)
     timer_disarm(&u->timer);
     u->has_response = false;
     u->is_answered = true;
-    rate_guard_init(&u->response_guard,
-                    (struct min_rate){ u->timeouts.body_ms > 0, u->timeouts.body_ms },
-                    on_slow_response);
+    rate_guard_init(&u->response_guard, upstream_pace(u->timeouts.body_ms), on_slow_response);
     u->stream.in_guard = &u->response_guard;
     ex->response = u->response;
     make_way_for_trailers(&ex->response);
@@ -508,27 +494,16 @@ on_head_timeout(struct timer *timer)
     fail_late(u, "http_response_timeout", "no response in time");
 }
 
-/* The response goes on without the rest of the request. */
-static void
-give_up_request(struct h2_upstream *u)
-{
-    struct pump *pump = &u->ex->request_pump;
-
-    if (pump->source != NULL && pump->source->ops->cancel != NULL)
-        pump->source->ops->cancel(pump->source);
-    pump_stop(pump);
-}
-
 static void
 on_slow_request(struct timer *timer)
 {
     struct h2_upstream *u = container_of(timer, struct h2_upstream, request_guard.timer);
 
     if (!rate_guard_is_too_slow(&u->request_guard, u->connection->conn.loop,
-                                u->stream.sent_bytes))
+                                h2_stream_moved_bytes(&u->stream)))
         return;
     if (u->is_answered) /* it has answered, and does not want the rest */
-        give_up_request(u);
+        upstream_give_up_request(u->ex);
     else
         fail_late(u, "connection_write_timeout", "it takes no more of the request");
 }
@@ -563,8 +538,7 @@ send_request(struct upstream *up, struct exchange *ex)
 {
     struct h2_upstream *u = of_upstream(up);
     struct h2_connection *c = u->connection;
-    struct failure too_large = { END_LIMIT, 431, "http_request_error",
-                                 "the request head is too large to send on" };
+    struct failure too_large = failure_large_head();
     bool is_end = ex->request.body == NULL;
     struct h2_lines lines;
 
@@ -588,9 +562,7 @@ send_request(struct upstream *up, struct exchange *ex)
         note_request_sent(u);
         return;
     }
-    rate_guard_init(&u->request_guard,
-                    (struct min_rate){ u->timeouts.write_ms > 0, u->timeouts.write_ms },
-                    on_slow_request);
+    rate_guard_init(&u->request_guard, upstream_pace(u->timeouts.write_ms), on_slow_request);
     u->stream.out_guard = &u->request_guard;
     if (ex->request.expects_continue)
         timer_arm(c->conn.loop, &u->timer, u->timeouts.head_ms);
@@ -711,12 +683,11 @@ static void
 on_slow_writes(struct timer *timer)
 {
     struct h2_connection *c = container_of(timer, struct h2_connection, write_guard.timer);
-    struct failure failure = { END_UPSTREAM_TIMEOUT, 504, "connection_write_timeout",
-                               "it takes nothing more" };
+    struct failure failure;
 
     if (!rate_guard_is_too_slow(&c->write_guard, c->conn.loop, conn_taken_bytes(&c->conn)))
         return;
-    counter_up(c->worker->counters, upstream_timeouts);
+    failure = failure_late(c->worker, "connection_write_timeout", "it takes nothing more");
     fail_all(c, &failure, false);
 }
 
@@ -805,9 +776,7 @@ open_connection(struct worker *worker, int fd, const struct upstream_conf *conf)
         close_now(c);
         return NULL;
     }
-    rate_guard_init(&c->write_guard,
-                    (struct min_rate){ conf->timeouts.write_ms > 0, conf->timeouts.write_ms },
-                    on_slow_writes);
+    rate_guard_init(&c->write_guard, upstream_pace(conf->timeouts.write_ms), on_slow_writes);
     c->session.guard = &c->write_guard;
     enter_pool(c, conf);
     return c;

@@ -28,7 +28,7 @@ enum field_id {
 /* Properties of well-known names. */
 enum {
     FIELD_HOP = 1,            /* hop-by-hop: RFC 9110 section 7.6.1 and custom ones */
-    FIELD_FRAMING = 2,        /* decides framing or routing: never by Connection, never in trailers */
+    FIELD_FRAMING = 2,        /* decides framing or routing: never by Connection, nor in trailers */
     FIELD_SINGLETON = 4,      /* more than one line is an error */
     FIELD_KEEP_NOMINATED = 8, /* may never be removed by Connection nomination */
 };
@@ -79,18 +79,21 @@ struct slice fields_joined(const struct fields *fields, enum field_id id, struct
 /* Adds a line at the end. Borrows value, which must live as long as fields.
  * When the arena is spent nothing is added and the arena remembers. */
 void fields_add(struct fields *fields, struct arena *arena, enum field_id id, struct slice value);
-void fields_add_name(struct fields *fields, struct arena *arena, struct slice name, struct slice value);
+void fields_add_name(struct fields *fields, struct arena *arena, struct slice name,
+                     struct slice value);
 
 /* Replaces all lines of that name by one. */
 void fields_set(struct fields *fields, struct arena *arena, enum field_id id, struct slice value);
-void fields_set_name(struct fields *fields, struct arena *arena, struct slice name, struct slice value);
+void fields_set_name(struct fields *fields, struct arena *arena, struct slice name,
+                     struct slice value);
 
 /* Removes all lines of that name. Returns how many there were. */
 unsigned fields_remove(struct fields *fields, enum field_id id);
 unsigned fields_remove_name(struct fields *fields, struct slice name);
 
 /* Removes every field for which drop returns true. */
-unsigned fields_remove_if(struct fields *fields, bool (*drop)(const struct field *, void *), void *arg);
+unsigned fields_remove_if(struct fields *fields, bool (*drop)(const struct field *, void *),
+                          void *arg);
 
 /* A copy that changes to fields leave as it is. Borrows names and values.
  * NULL when the arena is spent. */

@@ -20,7 +20,8 @@ struct rate_guard {
 };
 
 /* on_due of the timer is the owner's: it calls rate_guard_is_too_slow() and acts. */
-void rate_guard_init(struct rate_guard *guard, struct min_rate rate, void (*on_due)(struct timer *));
+void rate_guard_init(struct rate_guard *guard, struct min_rate rate,
+                     void (*on_due)(struct timer *));
 
 /* We wait for the peer. True: a window has to begin, which the caller does by
  * rate_guard_begin(), because what was moved may cost a system call to learn. */

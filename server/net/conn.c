@@ -19,6 +19,7 @@
 #include <linux/sockios.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
+#include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -238,6 +239,36 @@ conn_send(struct conn *conn, const struct iovec *iov, int count, bool more)
         conn->sent_bytes += (uint64_t)sent;
     else if (sent == CONN_WAIT)
         return wait_for_event(conn);
+    return sent;
+}
+
+/* What sendfile() says of the file rather than of the socket. */
+static bool
+is_of_file(int error)
+{
+    return error == EINVAL || error == EIO || error == ENOMEM || error == ENOSYS ||
+           error == EOVERFLOW || error == ESPIPE;
+}
+
+ssize_t
+conn_sendfile(struct conn *conn, int file_fd, off_t offset, size_t bytes)
+{
+    ssize_t sent;
+
+    if (!conn->may_write)
+        return wait_for_event(conn);
+    do {
+        sent = sendfile(conn->watch.fd, file_fd, &offset, bytes);
+    } while (sent < 0 && errno == EINTR);
+    if (sent < 0) {
+        if (is_of_file(errno))
+            return 0;
+        if (errno != EAGAIN)
+            return give_up(conn);
+        conn->may_write = false;
+        return wait_for_event(conn);
+    }
+    conn->sent_bytes += (uint64_t)sent;
     return sent;
 }
 

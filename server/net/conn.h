@@ -110,6 +110,12 @@ uint64_t conn_taken_bytes(const struct conn *conn);
 ssize_t conn_splice_in(struct conn *conn, struct pipe *pipe, size_t bytes);
 ssize_t conn_splice_out(struct conn *conn, struct pipe *pipe, size_t bytes, bool more);
 
+/* Sends bytes of the file file_fd from offset on; their pages stay in the socket's queue,
+ * so the file must not change. Plain transports only. Results as conn_send(), and
+ * 0: the file gives nothing there: it is shorter, broken, or of a kind that cannot
+ * be sent. */
+ssize_t conn_sendfile(struct conn *conn, int file_fd, off_t offset, size_t bytes);
+
 /* Says that we send no more (FIN); the peer may still send. */
 int conn_shutdown(struct conn *conn);
 

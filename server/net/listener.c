@@ -10,6 +10,9 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#define CROWD_MIN 256 /* connections of a thread */
+#define CALM_MS 1000  /* after the end of a crowd: what else it held is freed by then */
+
 static struct registered *
 make_listener(const void *conf, struct err *err)
 {
@@ -59,6 +62,8 @@ listener_enter(struct worker *worker, struct listener *listener)
     registered_ref(&listener->registered);
     atomic_fetch_add_explicit(&listener->connections, 1, memory_order_relaxed);
     worker->connections++;
+    if (worker->connections >= CROWD_MIN && worker->connections > worker->crowd)
+        worker->crowd = worker->connections;
     counter_up(worker->counters, connections_open);
 }
 
@@ -67,6 +72,10 @@ listener_leave(struct worker *worker, struct listener *listener)
 {
     must(worker->connections > 0);
     worker->connections--;
+    if (unlikely(worker->connections < worker->crowd / 4)) {
+        worker->crowd = 0;
+        timer_arm(worker->loop, &worker->calm, CALM_MS);
+    }
     counter_down(worker->counters, connections_open);
     atomic_fetch_sub_explicit(&listener->connections, 1, memory_order_relaxed);
     listener_unref(listener);

@@ -8,6 +8,7 @@
 #include "server/tls/tls_client.h"
 
 #include "server/net/address.h"
+#include "server/tls/tls_failure.h"
 #include "server/tls/tls_openssl.h"
 #include "server/tls/tls_resumption.h"
 
@@ -104,14 +105,10 @@ explain_alert(unsigned long error, struct tls_failure *failure)
 static void
 explain_library(struct tls_failure *failure)
 {
-    unsigned long error = ERR_peek_last_error();
-    const char *reason = ERR_reason_error_string(error);
-
-    if (explain_alert(error, failure))
+    if (explain_alert(ERR_peek_last_error(), failure))
         return;
     failure->proxy_error = "tls_protocol_error";
-    snprintf(failure->detail, sizeof(failure->detail), "TLS: %s",
-             reason != NULL ? reason : "the connection was closed during the handshake");
+    snprintf(failure->detail, sizeof(failure->detail), "%s", tls_failure_of_error());
 }
 
 static void
@@ -121,7 +118,7 @@ fail_by_library(struct tls_handshake *handshake)
     struct tls_failure failure;
 
     if (handshake->context->verify && verdict != X509_V_OK) {
-        fail(handshake, "tls_certificate_error", X509_verify_cert_error_string(verdict));
+        fail(handshake, "tls_certificate_error", tls_failure_of_verdict(verdict));
         return;
     }
     explain_library(&failure);
@@ -162,8 +159,7 @@ succeed(struct tls_handshake *handshake)
 
     if (!speaks_our_protocol(handshake)) {
         fail(handshake, "tls_protocol_error",
-             handshake->is_h1_only ? "TLS: the server insists on HTTP/2"
-                                   : "TLS: the server does not speak HTTP/2");
+             handshake->is_h1_only ? "it insists on HTTP/2" : "it does not speak HTTP/2");
         return;
     }
     result.session = tls_session_new(handshake->ssl);

@@ -8,6 +8,7 @@
 
 #include "server/base/hash.h"
 #include "server/certificates/certificates.h"
+#include "server/host_map.h"
 #include "server/schema.h"
 #include "server/tls/tls_session.h"
 
@@ -62,6 +63,21 @@ tls_facts_prove(const struct tls_facts *facts, const struct listener_conf *liste
     uint64_t demands = tls_demands_id(&listener->tls.client);
 
     return demands == 0 || facts->client_demands == demands;
+}
+
+bool
+tls_is_current(const struct tls_session *session, const struct listener_conf *listener)
+{
+    const struct tls_facts *facts;
+    const struct site_conf *site;
+
+    if (session == NULL)
+        return true;
+    facts = tls_session_facts(session);
+    if (listener->sites == NULL)
+        return tls_facts_prove(facts, listener);
+    site = host_map_find(listener->sites, facts->server_name);
+    return tls_facts_suit(facts, listener, site) && (site == NULL || site->pass_through == NULL);
 }
 
 bool

@@ -16,6 +16,7 @@ struct client_certificate_conf;
 struct listener_conf;
 struct site_conf;
 struct tls_facts;
+struct tls_session;
 
 /* What is asked of clients: the site's own word, or else the listener's. site
  * may be NULL. */
@@ -37,6 +38,11 @@ bool tls_facts_suit(const struct tls_facts *facts, const struct listener_conf *l
 /* The same where there are no sites: only what was proved counts. After a reload
  * the listener may demand what it did not before. */
 bool tls_facts_prove(const struct tls_facts *facts, const struct listener_conf *listener);
+
+/* Whether a client's connection is still as one for the same name would be now,
+ * after a reload; without a session (plain) it is. Otherwise its requests are about
+ * to get 421, and the client does better to come again. */
+bool tls_is_current(const struct tls_session *session, const struct listener_conf *listener);
 
 /* Whether a connection without TLS cannot be enough: the site is only for clients
  * with a certificate. */

@@ -38,6 +38,8 @@ static const struct {
     { SSL_R_UNEXPECTED_EOF_WHILE_READING, "it hung up" },
 };
 
+#define STRANGE "its certificate is of another authority, or its chain has a gap"
+
 static const struct {
     long verdict;
     const char *text;
@@ -45,21 +47,23 @@ static const struct {
     { X509_V_ERR_CERT_REVOKED, "its certificate is revoked" },
     { X509_V_ERR_CERT_HAS_EXPIRED, "its certificate has expired" },
     { X509_V_ERR_CERT_NOT_YET_VALID, "its certificate is not valid yet" },
-    { X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT, "its certificate is of another authority" },
-    { X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY, "its certificate is of another authority" },
-    { X509_V_ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE, "its certificate is of another authority" },
+    { X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT, STRANGE },
+    { X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY, STRANGE },
+    { X509_V_ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE, STRANGE },
     { X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT, "its certificate is of another authority: its own" },
     { X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN, "its certificate is of another authority" },
     { X509_V_ERR_CERT_SIGNATURE_FAILURE, "its certificate is forged: the signature is wrong" },
     { X509_V_ERR_CERT_CHAIN_TOO_LONG, "the chain of its certificate is longer than depth" },
-    { X509_V_ERR_INVALID_PURPOSE, "its certificate is not for clients" },
+    { X509_V_ERR_INVALID_PURPOSE, "its certificate is not for this use (extendedKeyUsage)" },
+    { X509_V_ERR_HOSTNAME_MISMATCH, "its certificate is for another name" },
+    { X509_V_ERR_IP_ADDRESS_MISMATCH, "its certificate is for another address" },
     { X509_V_ERR_UNABLE_TO_GET_CRL, "the crl has no list of its certificate's authority" },
     { X509_V_ERR_CRL_HAS_EXPIRED, "the list of revoked certificates in crl has expired" },
     { X509_V_ERR_CRL_NOT_YET_VALID, "the list of revoked certificates in crl is not valid yet" },
 };
 
-static const char *
-of_verdict(long verdict)
+const char *
+tls_failure_of_verdict(long verdict)
 {
     for (size_t i = 0; i < ARRAY_COUNT(verdicts); i++)
         if (verdicts[i].verdict == verdict)
@@ -68,19 +72,26 @@ of_verdict(long verdict)
 }
 
 const char *
-tls_failure_of_client(const SSL *ssl)
+tls_failure_of_error(void)
 {
     unsigned long error = ERR_peek_last_error();
-    long verdict = SSL_get_verify_result(ssl);
     const char *text;
 
-    if (verdict != X509_V_OK)
-        return of_verdict(verdict);
+    if (error == 0)
+        return "it hung up";
     for (size_t i = 0; i < ARRAY_COUNT(reasons); i++)
         if (ERR_GET_LIB(error) == ERR_LIB_SSL && ERR_GET_REASON(error) == reasons[i].reason)
             return reasons[i].text;
     text = ERR_reason_error_string(error);
     return text != NULL ? text : "it broke the protocol";
+}
+
+const char *
+tls_failure_of_client(const SSL *ssl)
+{
+    long verdict = SSL_get_verify_result(ssl);
+
+    return verdict != X509_V_OK ? tls_failure_of_verdict(verdict) : tls_failure_of_error();
 }
 
 bool

@@ -502,6 +502,15 @@ on_empty_too_long(struct timer *timer)
     discard(container_of(timer, struct destination, empty));
 }
 
+/* Notes that it is in use again. */
+static struct pool *
+use(struct pools *pools, struct destination *to)
+{
+    list_remove(&to->use);
+    list_push_back(&pools->uses, &to->use);
+    return &to->pool;
+}
+
 struct pool *
 pool_of_destination(struct worker *worker, struct slice key)
 {
@@ -511,25 +520,17 @@ pool_of_destination(struct worker *worker, struct slice key)
     if (pools == NULL || pools->buckets == NULL)
         return NULL;
     to = find(pools, key, hash_bytes(key, &pools->key));
-    if (to == NULL)
-        return NULL;
-    list_remove(&to->use);
-    list_push_back(&pools->uses, &to->use);
-    return &to->pool;
+    return to != NULL ? use(pools, to) : NULL;
 }
 
 static struct pool *
-add_destination(struct worker *worker, struct slice key, uint32_t idle_ms)
+add_destination(struct worker *worker, struct slice key, uint64_t hash, uint32_t idle_ms)
 {
-    struct pools *pools = pools_of(worker);
+    struct pools *pools = all_pools[worker->id];
     struct destination *to = malloc(sizeof(*to) + key.bytes);
 
-    if (pools != NULL && pools->buckets == NULL)
-        pools->buckets = calloc(BUCKETS, sizeof(struct destination *));
-    if (to == NULL || pools == NULL || pools->buckets == NULL) {
-        free(to);
+    if (to == NULL)
         return NULL;
-    }
     if (pools->destination_count >= DESTINATIONS_MAX)
         discard(container_of(pools->uses.next, struct destination, use));
     init(&to->pool, DESTINATION_IDLE_MAX, idle_ms, worker);
@@ -538,7 +539,7 @@ add_destination(struct worker *worker, struct slice key, uint32_t idle_ms)
     timer_arm(worker->loop, &to->empty, idle_ms);
     list_init(&to->use);
     list_push_back(&pools->uses, &to->use);
-    to->hash = hash_bytes(key, &pools->key);
+    to->hash = hash;
     to->key_bytes = key.bytes;
     memcpy(to->key, key.data, key.bytes);
     to->next = *bucket_of(pools, to->hash);
@@ -550,9 +551,19 @@ add_destination(struct worker *worker, struct slice key, uint32_t idle_ms)
 struct pool *
 pool_of_destination_for_give(struct worker *worker, struct slice key, uint32_t idle_ms)
 {
-    struct pool *pool = pool_of_destination(worker, key);
+    struct pools *pools = pools_of(worker);
+    struct destination *to;
+    uint64_t hash;
 
-    return pool != NULL ? pool : add_destination(worker, key, idle_ms);
+    if (pools == NULL)
+        return NULL;
+    if (pools->buckets == NULL)
+        pools->buckets = calloc(BUCKETS, sizeof(struct destination *));
+    if (pools->buckets == NULL)
+        return NULL;
+    hash = hash_bytes(key, &pools->key);
+    to = find(pools, key, hash);
+    return to != NULL ? use(pools, to) : add_destination(worker, key, hash, idle_ms);
 }
 
 /* ---- when they go */

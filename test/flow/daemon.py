@@ -112,6 +112,24 @@ class Daemon:
         self.known_addresses = None
         self.first_children = self.children()
 
+    def start_again(self):
+        """After its end: starts another one with the same folder and configuration."""
+        self.process.wait(WAIT)
+        self.reader.join(WAIT)
+        self.notices.close()
+        os.unlink(self.path("notify"))
+        self._start(None)
+
+    def kill_at_once(self):
+        """SIGKILL to all of it, in the middle of whatever it does."""
+        children = self.children()
+        self.process.kill()
+        for pid in children:
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+
     def __enter__(self):
         return self
 

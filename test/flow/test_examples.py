@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""What the documents show works: examples in etc, recipes of the README, commands without a file."""
+"""What the documents show works: examples in etc, recipes of the README, commands alone."""
 
 import glob
 import os
@@ -24,7 +24,7 @@ def passes_check(path):
 
 
 def add(words, text):
-    """Tests that a configuration passes bascule check as it is, and serves at ports that are free."""
+    """Tests that a configuration passes bascule check as it is, and serves at free ports."""
     @test(f"{words} passes bascule check")
     def _():
         with tempfile.NamedTemporaryFile("w", suffix=".conf") as file:
@@ -35,7 +35,8 @@ def add(words, text):
     @test(f"{words} serves")
     def _():
         here = re.sub(r'listen = "[^"]*"', 'listen = "127.0.0.1:0"', text)
-        with Daemon(here.replace("/var/log/bascule", "@DIR@")) as daemon:
+        here = re.sub(r"/var/(log|cache)/bascule", "@DIR@", here)
+        with Daemon(here) as daemon:
             equal(len(daemon.status()["listeners"]), text.count("listen ="), "listeners")
 
 

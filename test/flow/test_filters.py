@@ -185,7 +185,8 @@ def _():
         equal(client.ask(get("/after")).status, 200, "status of the next")
     with open(proxy().path("access.log"), encoding="ascii") as file:
         seen = []
-        until(lambda: "GET /old/page answered\n" in seen or seen.extend(file), "the line in the log")
+        until(lambda: "GET /old/page answered\n" in seen or seen.extend(file),
+              "the line in the log")
 
 
 main()

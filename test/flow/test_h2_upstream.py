@@ -15,7 +15,7 @@ from bascule_flow import (FACTOR, WAIT, Client, Daemon, Failure, Skip, ask, chec
 from certs import Certificates
 from h2 import (ACK, END_HEADERS, END_STREAM, PREFACE, Error, Kind, Setting, frame, h2c, request,
                 settings_of, u32)
-from peers import Backend, free_port, until
+from peers import Backend, SilentPort, free_port, until
 from wire import connect
 
 CONF = """
@@ -33,6 +33,8 @@ groups = (
       tls = { ca = "@CA@"; }; },
     { name = "raw"; max_fails = 0; protocol = "h2c"; endpoints = [ "127.0.0.1:@RAW@" ];
       timeouts = { head = "@MS@ms"; body = "@MS@ms"; }; },
+    { name = "down"; max_fails = 0; protocol = "h2c"; endpoints = [ "127.0.0.1:@SILENT@" ];
+      timeouts = { connect = "@MS@ms"; }; },
     { name = "few"; max_fails = 0; protocol = "h2c"; max_streams = 10;
       endpoints = [ "127.0.0.1:@PLAIN@" ]; }
 );
@@ -42,6 +44,7 @@ sites = (
     { name = "auto"; hosts = [ "auto.test" ]; group = "auto"; },
     { name = "old"; hosts = [ "old.test" ]; group = "old"; },
     { name = "raw"; hosts = [ "raw.test" ]; group = "raw"; },
+    { name = "down"; hosts = [ "down.test" ]; group = "down"; },
     { name = "few"; hosts = [ "few.test" ]; group = "few"; }
 );
 """
@@ -94,12 +97,13 @@ class Nghttpd:
 
 nghttpd = once(Nghttpd)
 raw = once(Backend)
+silent = once(SilentPort)
 
 
 @once
 def proxy():
     return Daemon(CONF, PLAIN=nghttpd().port, TLS=nghttpd().tls, RAW=raw().port,
-                  CA=certificates().path("root.pem"), MS=int(500 * FACTOR))
+                  SILENT=silent().port, CA=certificates().path("root.pem"), MS=int(500 * FACTOR))
 
 
 def go(data, method="GET"):
@@ -169,6 +173,17 @@ def _():
         for c in clients:
             c.close()
     check(connects() - before <= 1, f"{connects() - before} more connections")
+
+
+@test("a connection that fails while many wait for it is one failure of the endpoint")
+def _():
+    with h2c(proxy().address("web")).greet() as c:
+        streams = [c.open(request("/", authority="down.test")) for _ in range(50)]
+        for stream in streams:
+            equal(c.answer(stream).status, 504, "status")
+    failed = proxy().metrics()[f'bascule_endpoint_failures_total{{group="down",'
+                               f'endpoint="127.0.0.1:{silent().port}"}}']
+    equal(failed, 1, "failures")
 
 
 @test("max_streams spreads exchanges over more connections")

@@ -213,8 +213,11 @@ def _():
     alert = b"\x15\x03\x01\x00\x02\x02\x28"
     check_refused(at_backend(lambda server: server.send(alert)), 502, "tls_alert_received", "alert")
     for end in ("reset", "half_close"):
-        check_refused(at_backend(lambda server, end=end: (server.exactly(1), getattr(server, end)())),
-                      502, "tls_protocol_error", end)
+        def leave(server, end=end):
+            server.exactly(1)
+            getattr(server, end)()
+
+        check_refused(at_backend(leave), 502, "tls_protocol_error", end)
     check_refused(at_backend(lambda server: None, "hasty"), 504, "connection_timeout", "silence")
 
 

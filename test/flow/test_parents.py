@@ -305,7 +305,8 @@ def _():
                             (7, "proxy_configuration_error"), (8, "proxy_configuration_error"),
                             (77, "destination_unavailable")):
             socks_parent().do = say(bytes([5, code, 0, 1, 0, 0, 0, 0, 0, 0]))
-            for response in (go_connect("socks", "name.test:443"), go("socks", "http://name.test/")):
+            for response in (go_connect("socks", "name.test:443"),
+                             go("socks", "http://name.test/")):
                 check_refused(response, 502, error, f"code {code}")
     finally:
         socks_parent().do = None
@@ -315,10 +316,12 @@ def _():
 def _(kind):
     parent = parent_of(kind)
     nonsense = [b"220 mail.test ESMTP\r\n\r\n", b"HTTP/1.1 2000 OK\r\n\r\n",
-                b"HTTP/1.1 200 OK\nVia: x\r\n\r\n", b"\0" * 64, b"HTTP/1.1 200 OK\r\nA b: c\r\n\r\n",
+                b"HTTP/1.1 200 OK\nVia: x\r\n\r\n", b"\0" * 64,
+                b"HTTP/1.1 200 OK\r\nA b: c\r\n\r\n",
                 head("HTTP/1.1 200 OK", *[f"X-{i}: {'x' * 200}" for i in range(200)])] \
         if kind == "http" else \
-        [b"HTTP/1.1 400 Bad Request\r\n\r\n", b"\x04\x5a\0\0\0\0\0\0", b"\x05\x00\x00\x09\0\0\0\0\0\0"]
+        [b"HTTP/1.1 400 Bad Request\r\n\r\n", b"\x04\x5a\0\0\0\0\0\0",
+         b"\x05\x00\x00\x09\0\0\0\0\0\0"]
     broken = [lambda link: link.reset(), lambda link: link.close(),
               lambda link: (link.send(b"HTTP/1.1 200" if kind == "http" else b"\x05\x00"),
                             link.close())]

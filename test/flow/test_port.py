@@ -10,6 +10,7 @@ import time
 
 from bascule_flow import (WAIT, Client, Daemon, Failure, Stream, check, connect, equal, main, once,
                           test)
+from peers import DeadPort
 
 
 class Backend:
@@ -65,14 +66,7 @@ groups = (
 EXTRA = ', { name = "extra"; mode = "port"; listen = "127.0.0.1:@EXTRA@"; group = "plain"; }'
 
 backend = once(Backend)
-
-
-@once
-def dead():
-    """A port on which nobody listens: bound, so that nobody else gets it."""
-    sock = socket.socket()
-    sock.bind(("127.0.0.1", 0))
-    return sock
+dead = once(DeadPort)
 
 
 @once
@@ -85,7 +79,7 @@ def extra():
 
 @once
 def proxy():
-    return Daemon(CONF, PORT=backend().port, DEAD=dead().getsockname()[1], PLAIN="",
+    return Daemon(CONF, PORT=backend().port, DEAD=dead().port, PLAIN="",
                   LISTENER=EXTRA.replace("@EXTRA@", str(extra())))
 
 

@@ -200,7 +200,8 @@ def _():
             equal(daemon.status()["listeners"][0]["connections"], 1, "connections")
             metrics = daemon.metrics()
             equal(metrics["bascule_connections_open"], 1, "connections open")
-            equal(metrics['bascule_listener_connections_open{listener="web"}'], 1, "of the listener")
+            equal(metrics['bascule_listener_connections_open{listener="web"}'], 1,
+                  "of the listener")
             equal(metrics["bascule_connections_accepted_total"], 4, "accepted")
         text = daemon.command("status")
         check("serves generation 1" in text and "unix:" in text, f"status: {text}")
@@ -529,7 +530,8 @@ def _():
         until(lambda: ask(address, get("/second")) and
               "/second" in open(daemon.path("access.log"), encoding="ascii").read(),
               "lines in the new file")
-        check("/first" in open(daemon.path("access.log.1"), encoding="ascii").read(), "the old file")
+        with open(daemon.path("access.log.1"), encoding="ascii") as old:
+            check("/first" in old.read(), "the old file")
         equal(stat.S_IMODE(os.stat(daemon.path("access.log")).st_mode), 0o640, "mode")
         daemon.stop()
         check("stopped" in open(daemon.path("error.log"), encoding="utf-8").read(),
@@ -626,6 +628,35 @@ def _():
         equal(os.stat(daemon.path("access.log")).st_uid, 0, "its owner")
         until(lambda: is_served("127.0.0.1:81") and os.path.getsize(daemon.path("access.log")) > 0,
               "lines in the new file")
+
+
+@test("a file that only root may read is opened for it, also the forward mode's tls_ca")
+def _():
+    need_root()
+    certificates = Certificates()
+    os.chmod(certificates.authority("ca"), 0o600)
+    with welcome(', { name = "out"; mode = "forward"; listen = "127.0.0.1:0"; tls_ca = "@CA@"; }',
+                 'user = "nobody";', CA=certificates.path("ca.pem")) as daemon:
+        check(is_served(daemon.address("web")), "it serves")
+
+
+@test("check warns of files that the worker process could swap for others")
+def _():
+    need_root()
+    made = Certificates()
+    made.authority("ca")
+    made.issue("good", "ca", ["DNS:a.test"])
+    os.chmod(made.dir, 0o755)
+    conf = CHECKED.replace("@SITE@", made.path("good.pem"))
+    conf = made.write("swap.conf", conf.replace("@TLS@", "").replace("@GROUP@", ""))
+    for mode, uid, is_open in ((0o755, 0, False), (0o777, 0, True), (0o1777, 0, False),
+                               (0o755, pwd.getpwnam("nobody").pw_uid, True)):
+        os.chmod(made.dir, mode)
+        os.chown(made.dir, uid, 0)
+        done = run("check", "-c", conf)
+        equal(done.returncode, 0, f"exit status ({done.stderr})")
+        equal(f"may write in {made.dir}: " in done.stderr, is_open,
+              f"warning with mode {mode:o} and owner {uid}")
 
 
 # ---- systemd

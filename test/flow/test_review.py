@@ -13,8 +13,8 @@ forward_to_sites = false;
 access_logs = ( { name = "all"; to = "@DIR@/access.log"; format = "json"; } );
 listeners = (
     { name = "web"; mode = "reverse"; listen = "127.0.0.1:0"; },
-    { name = "roomy"; mode = "reverse"; listen = "unix:@DIR@/roomy.sock"; limits = { memory = "16M"; };
-      timeouts = { write = "1s"; write_bytes = "1K"; }; },
+    { name = "roomy"; mode = "reverse"; listen = "unix:@DIR@/roomy.sock";
+      limits = { memory = "16M"; }; timeouts = { write = "1s"; write_bytes = "1K"; }; },
     { name = "tight"; mode = "reverse"; listen = "127.0.0.1:0"; limits = { memory = "256K"; };
       filters = ( { filter = "headers"; response = { set = [ @GUARDS@ ]; }; } ); }
 );

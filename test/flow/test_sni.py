@@ -3,15 +3,14 @@
 
 import hashlib
 import os
-import socket
 import ssl
 import subprocess
 import time
 
-from bascule_flow import (FACTOR, WAIT, Client, Daemon, Origin, answer, check, equal, get, main,
-                          once, test)
+from bascule_flow import (FACTOR, WAIT, Client, Daemon, Origin, answer, ask, check, equal, get,
+                          main, once, test)
 from certs import Certificates
-from peers import Backend, LogReader, TlsOrigin
+from peers import Backend, DeadPort, LogReader, TlsOrigin
 from secure import SClient, TlsClient, refusal, trusting
 
 CONF = """
@@ -20,6 +19,7 @@ access_logs = ( { name = "all"; to = "@DIR@/access.log"; format = "json"; } );
 listeners = (
     { name = "tls"; mode = "reverse"; listen = [ "127.0.0.1:0", "unix:@DIR@/tls" ];
       tls = { certificates = "@PEM@/default.pem"; }; @TLS@ },
+    { name = "clear"; mode = "reverse"; listen = "127.0.0.1:0"; },
     { name = "strict"; mode = "reverse"; listen = "127.0.0.1:0";
       tls = { certificates = "@PEM@/default.pem"; unknown_name = "refuse"; }; },
     { name = "proxied"; mode = "reverse"; listen = "127.0.0.1:0"; proxy_protocol = true;
@@ -74,20 +74,13 @@ def origin_a():
 @once
 def origin_b():
     return TlsOrigin(certificates().path("b.pem"), lambda request, link: answer(b"from b\n"))
-
-
-@once
-def dead():
-    """A port on which nobody listens: bound, so that nobody else gets it."""
-    sock = socket.socket()
-    sock.bind(("127.0.0.1", 0))
-    return sock
+dead = once(DeadPort)
 
 
 @once
 def proxy():
     return Daemon(CONF, PEM=certificates().dir, PLAIN=plain().port, A=origin_a().port,
-                  B=origin_b().port, RAW=raw().port, DEAD=dead().getsockname()[1],
+                  B=origin_b().port, RAW=raw().port, DEAD=dead().port,
                   MS=int(400 * FACTOR), TLS="", ALL=ENDED, A_SITE=PASSED)
 
 
@@ -376,6 +369,14 @@ def _():
         handshake.read.write(bytes(other.buffer))
         other.buffer.clear()
         handshake.finish()
+
+
+@test("a request for such a site that came another way gets 421")
+def _():
+    with TlsClient(proxy().address("tls"), context(), "ended.test") as client:
+        equal(client.ask(get("/", host="raw.test")).status, 421, "where TLS had ended")
+        equal(client.ask(get("/", host="ended.test")).status, 200, "the connection goes on")
+    equal(ask(proxy().address("clear"), get("/", host="raw.test")).status, 421, "without TLS")
 
 
 @test("a default site may pass on all that no other site has")

@@ -123,9 +123,12 @@ listeners = (
     with Daemon(conf, PEM=certificates().dir, DEMAND="") as d, \
             TlsClient(d.address("way"), client("alice"), "site.test") as c:
         equal(c.ask(get(target)).status, 200, "before")
+        late = get(target)
+        c.send(late[:-2])
         d.write_conf(conf, DEMAND=demand)
         d.reload()
-        equal(c.ask(get(target)).status, 421, "by the old connection")
+        equal(c.ask(late[-2:]).status, 421, "by the old connection")
+        check(not c.fill(), "it goes on")
         with TlsClient(d.address("way"), client("alice"), "site.test") as fresh:
             equal(fresh.ask(get(target)).status, 200, "by one that proves it")
         d.write_conf(conf, DEMAND="")
@@ -140,10 +143,10 @@ def _():
         refusal(at(), client("mallory", **options), "may.test", get("/"))
 
 
-@test("revoked, expired, by a stranger, not for clients: each has its own words in the log")
+@test("revoked, expired, by a stranger, not for this use: each has its own words in the log")
 def _():
     for who, words in (("bob", "revoked"), ("late", "expired"), ("mallory", "another authority"),
-                       ("server-only", "purpose|not for clients")):
+                       ("server-only", "not for this use")):
         def is_said(who=who, words=words): # again and again, as the log leaves out repetitions
             for options in BOTH:
                 refusal(at(), client(who, **options), "must.test", get("/"))
@@ -220,6 +223,37 @@ def _():
             ("may.test", "must.test", 421), ("must.test", "may.test", 421),
             ("must.test", "must.test", 200)):
         equal(ask("alice", name, host=host).status, status, f"{host} by a connection for {name}")
+
+
+@test("a reload that changes what a name shows ends its idle connections, and no others")
+def _():
+    conf = """
+workers = 1;
+listeners = (
+    { name = "tls"; mode = "reverse"; listen = "127.0.0.1:0";
+      tls = { certificates = "@PEM@/server.pem"; }; }
+);
+sites = (
+    { name = "all"; default = true; welcome = true; },
+    { name = "own"; hosts = [ "own.test" ]; welcome = true; @OWN@ }
+);
+"""
+    own = f'certificates = "{certificates().path("own.pem")}";'
+    h2 = trusting(certificates().path("root.pem"), alpn=("h2",))
+    with Daemon(conf, PEM=certificates().dir, OWN=own) as d, \
+            TlsClient(d.address("tls"), client(), "own.test") as old, \
+            TlsClient(d.address("tls"), client(), "site.test") as other, \
+            h2s(d.address("tls"), context=h2, name="own.test") as old_h2:
+        equal(old.ask(get("/", host="own.test")).status, 200, "before")
+        equal(other.ask(get("/", host="site.test")).status, 200, "before")
+        equal(old_h2.greet().ask(request(authority="own.test", scheme="https")).status, 200,
+              "before, by HTTP/2")
+        d.reload(conf, OWN=own + " hsts = true;")
+        equal(old.ask(get("/", host="own.test")).status, 200, "with the same certificates")
+        d.reload(conf, OWN="")
+        check(not old.fill(), "the connection goes on")
+        old_h2.until(lambda: old_h2.goaway, "GOAWAY")
+        equal(other.ask(get("/", host="site.test")).status, 200, "another site's")
 
 
 @test("421 ends a stream of HTTP/2, not its connection")

@@ -348,7 +348,7 @@ names_line_and_path_of_a_wrong_value(void)
         { "listeners = (\n{ name = \"web\"; mode = \"forward\";\nport = 70000; });",
           "t:3: listener \"web\": port 70000 is outside 1..65535" },
         { "listeners = ( { mode = \"forward\"; port = 1;\ntimeouts = {\n head = \"10\"; }; });",
-          "t:3: listener \"forward\": timeouts.head \"10\" has no unit; write \"10s\" for "
+          "t:3: listener \"forward\": timeouts: head \"10\" has no unit; write \"10s\" for "
           "seconds" },
         { "\nlimit = \"64Q\";",
           "t:2: limit \"64Q\" is not a size; write bytes or \"64K\", \"10M\", \"2G\"" },
@@ -681,7 +681,8 @@ explains_what_cannot_be_included(void)
     CU_ASSERT_EQUAL(schema.workers, 8);
     write_file("main.conf", "\n@include \"no-such/*.conf\"\n");
     CU_ASSERT_STRING_EQUAL(load("main.conf"),
-                           "main.conf:2: cannot list \"no-such/*.conf\": No such file or directory");
+                           "main.conf:2: cannot list \"no-such/*.conf\": "
+                           "No such file or directory");
     write_file("main.conf", "@include \"a\" workers = 8;");
     CU_ASSERT_STRING_EQUAL(load("main.conf"),
                            "main.conf:1: write @include \"FILE\" and nothing else on the line");

@@ -81,6 +81,17 @@ reads_all_three_formats(void)
     CU_ASSERT_EQUAL(parse("Sat, 31 Dec 2016 23:59:60 GMT"), 1483228800);
 }
 
+/* RFC 9111 section 4.2 wants caches to match dates case-insensitively. */
+static void
+reads_dates_whatever_their_case(void)
+{
+    CU_ASSERT_EQUAL(parse("SUN, 06 Nov 1994 08:49:37 GMT"), 784111777);
+    CU_ASSERT_EQUAL(parse("Sun, 06 NOV 1994 08:49:37 GMT"), 784111777);
+    CU_ASSERT_EQUAL(parse("Sun, 06 Nov 1994 08:49:37 gMT"), 784111777);
+    CU_ASSERT_EQUAL(parse("sUNDAY, 06-nov-94 08:49:37 gmt"), 784111777);
+    CU_ASSERT_EQUAL(parse("sun nov  6 08:49:37 1994"), 784111777);
+}
+
 /* "more than 50 years in the future" means the past century. */
 static void
 finds_the_century_of_two_digits(void)
@@ -96,7 +107,6 @@ refuses_everything_else(void)
     static const char *const bad[] = {
         "", "0", "-1", "Sun", "Sun,", "Sun, 06 Nov 1994 08:49:37", "Sun, 06 Nov 1994 08:49:37 GMT ",
         " Sun, 06 Nov 1994 08:49:37 GMT", "Sun, 6 Nov 1994 08:49:37 GMT",
-        "Sun, 06 nov 1994 08:49:37 GMT", "sun, 06 Nov 1994 08:49:37 GMT",
         "Sun, 06 Nov 1994 08:49:37 UTC", "Sun, 06 Nov 1994 08:49:37 +0000",
         "Sun, 31 Nov 1994 08:49:37 GMT", "Sun, 00 Nov 1994 08:49:37 GMT",
         "Wed, 29 Feb 2023 00:00:00 GMT", "Thu, 29 Feb 1900 00:00:00 GMT",
@@ -124,6 +134,7 @@ suite_date(void)
     CU_add_test(s, "agrees with the C library", agrees_with_the_c_library);
     CU_add_test(s, "caches the date of one second", caches_the_date_of_one_second);
     CU_add_test(s, "reads all three formats", reads_all_three_formats);
+    CU_add_test(s, "reads dates whatever their case", reads_dates_whatever_their_case);
     CU_add_test(s, "finds the century of two digits", finds_the_century_of_two_digits);
     CU_add_test(s, "refuses everything else", refuses_everything_else);
 }

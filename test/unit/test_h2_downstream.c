@@ -95,6 +95,47 @@ passes_content_and_trailers(void)
     fixture_free(f);
 }
 
+/* Ends at once, and leaves no memory for the trailers' lines. */
+static enum flow
+spend_memory(struct source *source, unsigned forms, struct piece *piece)
+{
+    (void)source;
+    (void)forms;
+    (void)piece;
+    for (size_t bytes = 1u << 16; bytes > 0; bytes /= 2)
+        while (arena_alloc(&fixture->held->arena, bytes) != NULL)
+            continue;
+    return FLOW_END;
+}
+
+/* Its own failure is not the others'. */
+static void
+resets_only_the_stream_whose_trailers_cannot_be_sent(void)
+{
+    static const struct source_ops spender = { .offer = spend_memory };
+    struct h2_fixture *f = fixture_open();
+    struct fields trailers = { .count = 0 };
+    struct source source = { .ops = &spender, .trailers = &trailers };
+    struct exchange *ex;
+
+    get(f, 1, "/hold");
+    turn(f);
+    ex = f->held;
+    CU_ASSERT_PTR_NOT_NULL_FATAL(ex);
+    fields_add_name(&trailers, &ex->arena, SLICE("grpc-status"), SLICE("0"));
+    exchange_answer_with(ex, 200, END_DONE, NULL, slice_make(NULL, 0));
+    ex->response.has_body = true;
+    ex->response.length = LENGTH_UNKNOWN;
+    ex->response.body = &source;
+    deliver(ex);
+    get(f, 3, "/");
+    turn(f);
+    CU_ASSERT(seen_of(f, 1)->is_reset && seen_of(f, 1)->error == NGHTTP2_INTERNAL_ERROR);
+    CU_ASSERT(!seen_of(f, 1)->is_ended);
+    CU_ASSERT(seen_of(f, 3)->is_ended && f->goaways == 0 && !f->saw_end);
+    fixture_free(f);
+}
+
 /* RFC 9110 section 10.1.1. */
 static void
 relays_interim_responses(void)
@@ -275,6 +316,22 @@ answers_and_resets_malformed_requests(void)
     get(f, 3, "/");
     turn(f);
     CU_ASSERT(seen_of(f, 3)->is_ended);
+    fixture_free(f);
+}
+
+static void
+resets_malformed_requests_with_trailers(void)
+{
+    struct h2_fixture *f = fixture_open();
+    char block[64];
+    size_t bytes = encode("x: y\n", block);
+
+    send_head(f, 1, false, HEAD_OF("POST", "/") "connection: close\n");
+    send_frame(f, NGHTTP2_HEADERS, NGHTTP2_FLAG_END_HEADERS | NGHTTP2_FLAG_END_STREAM, 1, block,
+               bytes);
+    turn(f);
+    CU_ASSERT_EQUAL(seen_of(f, 1)->status, 400);
+    CU_ASSERT(seen_of(f, 1)->is_reset && seen_of(f, 1)->error == NGHTTP2_PROTOCOL_ERROR);
     fixture_free(f);
 }
 
@@ -644,6 +701,33 @@ ends_a_head_that_does_not_come(void)
     fixture_free(f);
 }
 
+/* However close one comes behind the other. */
+static void
+gives_each_head_its_own_time(void)
+{
+    struct h2_fixture *f = fixture_new();
+    char block[256];
+    size_t bytes = encode(HEAD_OF("GET", "/hold"), block);
+
+    f->listener.timeouts.head_ms = 300;
+    fixture_connect(f);
+    send_bytes(f, NGHTTP2_CLIENT_MAGIC, NGHTTP2_CLIENT_MAGIC_LEN);
+    send_frame(f, NGHTTP2_SETTINGS, 0, 0, NULL, 0);
+    send_frame(f, NGHTTP2_HEADERS, NGHTTP2_FLAG_END_STREAM, 1, block, bytes);
+    turn(f);
+    wait_ms(f, 180);
+    send_frame(f, NGHTTP2_CONTINUATION, NGHTTP2_FLAG_END_HEADERS, 1, NULL, 0);
+    send_frame(f, NGHTTP2_HEADERS, NGHTTP2_FLAG_END_STREAM, 3, block, bytes);
+    turn(f);
+    wait_ms(f, 180);
+    CU_ASSERT(f->requests == 1 && f->counters.client_timeouts == 0);
+    send_frame(f, NGHTTP2_CONTINUATION, 0, 3, NULL, 0); /* the same head still */
+    wait_ms(f, 180);
+    turn(f);
+    CU_ASSERT(f->counters.client_timeouts == 1 && f->saw_end);
+    fixture_free(f);
+}
+
 static void
 cuts_content_that_comes_too_slowly(void)
 {
@@ -702,6 +786,63 @@ resets_a_stream_whose_window_stays_shut(void)
     turn(f);
     CU_ASSERT(seen_of(f, 1)->is_reset && f->last_end == END_CLIENT_TIMEOUT);
     CU_ASSERT_EQUAL(f->goaways, 0);
+    fixture_free(f);
+}
+
+/* A client of which the connection's window is small, and no stream's. */
+static struct h2_fixture *
+open_with_wide_streams(void)
+{
+    struct h2_fixture *f = fixture_new();
+    char wide[6] = { 0, 4, 0, 0x20, 0, 0 }; /* SETTINGS_INITIAL_WINDOW_SIZE of 2 MB */
+
+    f->listener.timeouts.write = (struct min_rate){ 100, 60 };
+    fixture_connect(f);
+    send_bytes(f, NGHTTP2_CLIENT_MAGIC, NGHTTP2_CLIENT_MAGIC_LEN);
+    send_frame(f, NGHTTP2_SETTINGS, 0, 0, wide, 6);
+    turn(f);
+    return f;
+}
+
+/* Answers to PING are no content. */
+static void
+resets_what_takes_nothing_however_it_pings(void)
+{
+    struct h2_fixture *f = open_with_wide_streams();
+    char payload[8] = { 0 };
+
+    get(f, 1, "/big");
+    turn(f);
+    CU_ASSERT_EQUAL(seen_of(f, 1)->body_bytes, 65535);
+    for (int i = 0; i < 12; i++) {
+        for (int n = 0; n < 5; n++)
+            send_frame(f, NGHTTP2_PING, 0, 0, payload, 8);
+        wait_ms(f, 20);
+    }
+    turn(f);
+    CU_ASSERT(seen_of(f, 1)->is_reset && f->last_end == END_CLIENT_TIMEOUT);
+    CU_ASSERT_EQUAL(f->goaways, 0);
+    fixture_free(f);
+}
+
+/* Where others take what little the connection's window lets through, a stream
+ * whose own window is open is not to blame. */
+static void
+spares_a_stream_that_waits_for_others(void)
+{
+    struct h2_fixture *f = open_with_wide_streams();
+    char more[4] = { 0, 0, 0, 100 };
+
+    send_head(f, 1, true, HEAD_OF("GET", "/big") "priority: u=0\n");
+    turn(f);
+    get(f, 3, "/big");
+    turn(f);
+    for (int i = 0; i < 30; i++) {
+        send_frame(f, NGHTTP2_WINDOW_UPDATE, 0, 0, more, 4);
+        wait_ms(f, 10);
+    }
+    CU_ASSERT(seen_of(f, 1)->body_bytes > seen_of(f, 3)->body_bytes);
+    CU_ASSERT(!seen_of(f, 1)->is_reset && !seen_of(f, 3)->is_reset && f->gone == 0);
     fixture_free(f);
 }
 
@@ -935,6 +1076,8 @@ suite_h2_downstream(void)
     CU_add_test(s, "answers many at once", answers_many_at_once);
     CU_add_test(s, "has no content for HEAD", has_no_content_for_head);
     CU_add_test(s, "passes content and trailers", passes_content_and_trailers);
+    CU_add_test(s, "resets only the stream whose trailers cannot be sent",
+                resets_only_the_stream_whose_trailers_cannot_be_sent);
     CU_add_test(s, "relays interim responses", relays_interim_responses);
     CU_add_test(s, "resets without error after an early answer",
                 resets_without_error_after_an_early_answer);
@@ -948,6 +1091,8 @@ suite_h2_downstream(void)
     CU_add_test(s, "stops the connection when its budget is held",
                 stops_the_connection_when_its_budget_is_held);
     CU_add_test(s, "answers and resets malformed requests", answers_and_resets_malformed_requests);
+    CU_add_test(s, "resets malformed requests with trailers, too",
+                resets_malformed_requests_with_trailers);
     CU_add_test(s, "refuses content of another length than announced",
                 refuses_content_of_another_length);
     CU_add_test(s, "refuses trailers that do not end the stream", refuses_trailers_that_do_not_end);
@@ -970,11 +1115,15 @@ suite_h2_downstream(void)
                 lets_a_long_download_update_its_windows);
     CU_add_test(s, "ends what is idle, however it pings", ends_what_is_idle_however_it_pings);
     CU_add_test(s, "ends a head that does not come", ends_a_head_that_does_not_come);
+    CU_add_test(s, "gives each head its own time", gives_each_head_its_own_time);
     CU_add_test(s, "cuts content that comes too slowly", cuts_content_that_comes_too_slowly);
     CU_add_test(s, "keeps content until there is a response",
                 keeps_content_until_there_is_a_response);
     CU_add_test(s, "resets a stream whose window stays shut",
                 resets_a_stream_whose_window_stays_shut);
+    CU_add_test(s, "resets what takes nothing, however it pings",
+                resets_what_takes_nothing_however_it_pings);
+    CU_add_test(s, "spares a stream that waits for others", spares_a_stream_that_waits_for_others);
     CU_add_test(s, "drains in two steps", drains_in_two_steps);
     CU_add_test(s, "says GOAWAY at the last request", says_goaway_at_the_last_request);
     CU_add_test(s, "ends when its listener is gone", ends_when_its_listener_is_gone);

@@ -52,6 +52,19 @@ is_malformed(const char *lines)
     return ask(lines) < 0 && refusal.status == 400 && head.is_malformed;
 }
 
+/* Each of them by itself; tells which one is not. */
+static void
+assert_malformed(const char *const *sections, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        CU_assertImplementation(is_malformed(sections[i]), __LINE__, sections[i], __FILE__, "",
+                                CU_FALSE);
+}
+
+#define ASSERT_MALFORMED(...) \
+    assert_malformed((const char *const[]){ __VA_ARGS__ }, \
+                     ARRAY_COUNT(((const char *const[]){ __VA_ARGS__ })))
+
 static bool
 is_refused(const char *lines, unsigned status)
 {
@@ -113,27 +126,27 @@ gives_a_proxy_absolute_targets(void)
 static void
 refuses_misplaced_pseudo_fields(void)
 {
-    CU_ASSERT(is_malformed(GET ":path: /\n"));
-    CU_ASSERT(is_malformed(GET "x: 1\n:method: GET\n"));
-    CU_ASSERT(is_malformed(GET ":status: 200\n"));
-    CU_ASSERT(is_malformed(GET ":odd: 1\n"));
-    CU_ASSERT(is_malformed(":scheme: http\n:authority: a\n:path: /\n"));
-    CU_ASSERT(is_malformed(":method: GET\n:authority: a\n:path: /\n"));
-    CU_ASSERT(is_malformed(":method: GET\n:scheme: http\n:authority: a\n"));
-    CU_ASSERT(is_malformed(":method: GET\n:scheme: http\n:authority: a\n:path: \n"));
-    CU_ASSERT(is_malformed(":method: G T\n:scheme: http\n:authority: a\n:path: /\n"));
+    ASSERT_MALFORMED(GET ":path: /\n",
+                     GET "x: 1\n:method: GET\n",
+                     GET ":status: 200\n",
+                     GET ":odd: 1\n",
+                     ":scheme: http\n:authority: a\n:path: /\n",
+                     ":method: GET\n:authority: a\n:path: /\n",
+                     ":method: GET\n:scheme: http\n:authority: a\n",
+                     ":method: GET\n:scheme: http\n:authority: a\n:path: \n",
+                     ":method: G T\n:scheme: http\n:authority: a\n:path: /\n");
 }
 
 /* Section 8.3.1. */
 static void
 refuses_what_is_not_a_path(void)
 {
-    CU_ASSERT(is_malformed(":method: GET\n:scheme: http\n:authority: a\n:path: a\n"));
-    CU_ASSERT(is_malformed(":method: GET\n:scheme: http\n:authority: a\n:path: *\n"));
-    CU_ASSERT(is_malformed(":method: OPTIONS\n:scheme: http\n:authority: a\n:path: *a\n"));
-    CU_ASSERT(is_malformed(":method: GET\n:scheme: http\n:authority: a\n:path: /a b\n"));
-    CU_ASSERT(is_malformed(":method: GET\n:scheme: http\n:authority: a\n:path: /a#b\n"));
-    CU_ASSERT(is_malformed(":method: GET\n:scheme: http\n:authority: a\n:path: /\xc3\xa4\n"));
+    ASSERT_MALFORMED(":method: GET\n:scheme: http\n:authority: a\n:path: a\n",
+                     ":method: GET\n:scheme: http\n:authority: a\n:path: *\n",
+                     ":method: OPTIONS\n:scheme: http\n:authority: a\n:path: *a\n",
+                     ":method: GET\n:scheme: http\n:authority: a\n:path: /a b\n",
+                     ":method: GET\n:scheme: http\n:authority: a\n:path: /a#b\n",
+                     ":method: GET\n:scheme: http\n:authority: a\n:path: /\xc3\xa4\n");
     CU_ASSERT_EQUAL(ask(":method: OPTIONS\n:scheme: http\n:authority: a\n:path: *\n"), 0);
     CU_ASSERT_EQUAL(request.form, TARGET_ASTERISK);
 }
@@ -142,14 +155,14 @@ refuses_what_is_not_a_path(void)
 static void
 refuses_names_and_values_with_meaning(void)
 {
-    CU_ASSERT(is_malformed(GET "X-Upper: 1\n"));
-    CU_ASSERT(is_malformed(GET "a b: 1\n"));
-    CU_ASSERT(is_malformed(GET "a\rb: 1\n"));
-    CU_ASSERT(is_malformed(GET "a:b: 1\n"));
-    CU_ASSERT(is_malformed(GET "x:  1\n"));
-    CU_ASSERT(is_malformed(GET "x: 1 \n"));
-    CU_ASSERT(is_malformed(GET "x: 1\t\n"));
-    CU_ASSERT(is_malformed(GET "x: a\rb\n"));
+    ASSERT_MALFORMED(GET "X-Upper: 1\n",
+                     GET "a b: 1\n",
+                     GET "a\rb: 1\n",
+                     GET "a:b: 1\n",
+                     GET "x:  1\n",
+                     GET "x: 1 \n",
+                     GET "x: 1\t\n",
+                     GET "x: a\rb\n");
     read_lines(H2_REQUEST, GET);
     h2_head_add(&head, SLICE("x"), SLICE("a\nb"));
     CU_ASSERT(head.is_malformed);
@@ -166,13 +179,13 @@ refuses_names_and_values_with_meaning(void)
 static void
 refuses_fields_of_connections(void)
 {
-    CU_ASSERT(is_malformed(GET "connection: close\n"));
-    CU_ASSERT(is_malformed(GET "keep-alive: 1\n"));
-    CU_ASSERT(is_malformed(GET "proxy-connection: close\n"));
-    CU_ASSERT(is_malformed(GET "transfer-encoding: chunked\n"));
-    CU_ASSERT(is_malformed(GET "upgrade: websocket\n"));
-    CU_ASSERT(is_malformed(GET "te: gzip\n"));
-    CU_ASSERT(is_malformed(GET "te: trailers, gzip\n"));
+    ASSERT_MALFORMED(GET "connection: close\n",
+                     GET "keep-alive: 1\n",
+                     GET "proxy-connection: close\n",
+                     GET "transfer-encoding: chunked\n",
+                     GET "upgrade: websocket\n",
+                     GET "te: gzip\n",
+                     GET "te: trailers, gzip\n");
     CU_ASSERT_EQUAL(ask(GET "te: trailers\n"), 0);
 }
 
@@ -197,10 +210,10 @@ compares_length_and_end(void)
 {
     static const struct h2_request_context open = { .is_end = false };
 
-    CU_ASSERT(is_malformed(GET "content-length: 5\n"));
-    CU_ASSERT(is_malformed(GET "content-length: 5, 5\n"));
-    CU_ASSERT(is_malformed(GET "content-length: -1\n"));
-    CU_ASSERT(is_malformed(GET "content-length: 0\ncontent-length: 0\n"));
+    ASSERT_MALFORMED(GET "content-length: 5\n",
+                     GET "content-length: 5, 5\n",
+                     GET "content-length: -1\n",
+                     GET "content-length: 0\ncontent-length: 0\n");
     CU_ASSERT_EQUAL(ask(GET "content-length: 0\n"), 0);
     CU_ASSERT(request.has_body && request.length == 0);
     CU_ASSERT_EQUAL(ask_with(&open, GET "content-length: 5\nexpect: 100-continue\n"), 0);
@@ -231,10 +244,10 @@ reads_connect(void)
     CU_ASSERT(is(request.host, "a.test") && request.port == 443 && is(request.target,
                                                                       "a.test:443"));
     CU_ASSERT(is_refused(":method: CONNECT\n:authority: a.test\n", 400));
-    CU_ASSERT(is_malformed(":method: CONNECT\n"));
-    CU_ASSERT(is_malformed(":method: CONNECT\n:authority: a:1\n:path: /\n"));
-    CU_ASSERT(is_malformed(":method: CONNECT\n:authority: a:1\n:scheme: http\n"));
-    CU_ASSERT(is_malformed(":method: CONNECT\n:authority: a:1\ncontent-length: 0\n"));
+    ASSERT_MALFORMED(":method: CONNECT\n",
+                     ":method: CONNECT\n:authority: a:1\n:path: /\n",
+                     ":method: CONNECT\n:authority: a:1\n:scheme: http\n",
+                     ":method: CONNECT\n:authority: a:1\ncontent-length: 0\n");
 }
 
 #define WEBSOCKET \

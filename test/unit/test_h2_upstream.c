@@ -465,6 +465,37 @@ tear_down(void)
     fixture_fini(&group);
 }
 
+/* Requests that the origin has: the first on a fresh connection, */
+static struct heard *
+send_first(enum method method, size_t content_bytes)
+{
+    struct heard *h = open_with(0, method, content_bytes);
+
+    send_off(h);
+    turns();
+    return h;
+}
+
+/* the same with a fresh group, */
+static struct heard *
+start_with(enum method method, size_t content_bytes)
+{
+    set_up();
+    return send_first(method, content_bytes);
+}
+
+/* and one that joins it. */
+static struct heard *
+send_another(void)
+{
+    struct heard *h = request(1, join(), METHOD_GET, 0);
+
+    CU_ASSERT_PTR_NOT_NULL_FATAL(h->ex.up);
+    send_off(h);
+    turns();
+    return h;
+}
+
 /* ---- messages */
 
 /* RFC 9113 section 8.3.1. */
@@ -491,12 +522,8 @@ translates_a_request(void)
 static void
 passes_on_a_response(void)
 {
-    struct heard *h;
+    struct heard *h = start_with(METHOD_GET, 0);
 
-    set_up();
-    h = open_with(0, METHOD_GET, 0);
-    send_off(h);
-    turns();
     answer_plainly(origin.last_id, 100000);
     turns();
     CU_ASSERT_EQUAL(h->responses, 1);
@@ -511,12 +538,8 @@ passes_on_a_response(void)
 static void
 passes_on_trailers(void)
 {
-    struct heard *h;
+    struct heard *h = start_with(METHOD_GET, 0);
 
-    set_up();
-    h = open_with(0, METHOD_GET, 0);
-    send_off(h);
-    turns();
     origin.trailer = "x-sum";
     answer_plainly(origin.last_id, 10);
     turns();
@@ -530,12 +553,8 @@ static void
 passes_on_interim_responses(void)
 {
     static const nghttp2_nv hints[] = { LINE(":status", "103"), LINE("link", "</a>") };
-    struct heard *h;
+    struct heard *h = start_with(METHOD_GET, 0);
 
-    set_up();
-    h = open_with(0, METHOD_GET, 0);
-    send_off(h);
-    turns();
     nghttp2_submit_headers(origin.ng, NGHTTP2_FLAG_NONE, origin.last_id, NULL, hints, 2, NULL);
     answer_plainly(origin.last_id, 5);
     turns();
@@ -551,12 +570,8 @@ static void
 knows_answers_without_content(void)
 {
     static const nghttp2_nv lines[] = { LINE(":status", "200"), LINE("content-length", "500") };
-    struct heard *h;
+    struct heard *h = start_with(METHOD_HEAD, 0);
 
-    set_up();
-    h = open_with(0, METHOD_HEAD, 0);
-    send_off(h);
-    turns();
     answer_with(origin.last_id, lines, 2, 0);
     turns();
     CU_ASSERT_EQUAL(h->responses, 1);
@@ -636,12 +651,8 @@ static void
 does_not_take_short_content_for_whole(void)
 {
     static const nghttp2_nv lines[] = { LINE(":status", "200"), LINE("content-length", "500") };
-    struct heard *h;
+    struct heard *h = start_with(METHOD_GET, 0);
 
-    set_up();
-    h = open_with(0, METHOD_GET, 0);
-    send_off(h);
-    turns();
     answer_with(origin.last_id, lines, 2, 499);
     turns();
     CU_ASSERT_EQUAL(h->responses, 1);
@@ -652,12 +663,8 @@ does_not_take_short_content_for_whole(void)
 static void
 notices_a_reset_in_the_middle(void)
 {
-    struct heard *h;
+    struct heard *h = start_with(METHOD_GET, 0);
 
-    set_up();
-    h = open_with(0, METHOD_GET, 0);
-    send_off(h);
-    turns();
     origin.answers_cut = true;
     answer_plainly(origin.last_id, 100);
     turns();
@@ -672,18 +679,13 @@ notices_a_reset_in_the_middle(void)
 static void
 notices_the_end_of_the_connection(void)
 {
-    struct heard *h, *other;
+    struct heard *h = start_with(METHOD_GET, 0);
+    struct heard *other;
 
-    set_up();
-    h = open_with(0, METHOD_GET, 0);
-    send_off(h);
-    turns();
     origin.answers_cut = true;
     answer_plainly(origin.last_id, 100);
     turns();
-    other = request(1, join(), METHOD_GET, 0);
-    send_off(other);
-    turns();
+    other = send_another();
     close(origin.fd);
     origin.fd = -1;
     turns();
@@ -713,10 +715,8 @@ refuses_malformed_responses(void)
 
     set_up();
     for (size_t i = 0; i < ARRAY_COUNT(bad); i++) {
-        struct heard *h = open_with(0, METHOD_GET, 0);
+        struct heard *h = send_first(METHOD_GET, 0);
 
-        send_off(h);
-        turns();
         answer_with(origin.last_id, bad[i], 2, 0);
         turns();
         CU_ASSERT_EQUAL(h->responses, 0);
@@ -750,12 +750,8 @@ static void
 bounds_interim_responses(void)
 {
     static const nghttp2_nv hints[] = { LINE(":status", "103"), LINE("link", "</a>") };
-    struct heard *h;
+    struct heard *h = start_with(METHOD_GET, 0);
 
-    set_up();
-    h = open_with(0, METHOD_GET, 0);
-    send_off(h);
-    turns();
     for (int i = 0; i < 40; i++)
         nghttp2_submit_headers(origin.ng, NGHTTP2_FLAG_NONE, origin.last_id, NULL, hints, 2, NULL);
     turns();
@@ -790,12 +786,8 @@ static void
 waits_for_an_answer_in_time(void)
 {
     struct upstream_conf conf;
-    struct heard *h;
+    struct heard *h = start_with(METHOD_GET, 0);
 
-    set_up();
-    h = open_with(0, METHOD_GET, 0);
-    send_off(h);
-    turns();
     answer_plainly(origin.last_id, 5);
     turns();
     conf = conf_of_group();
@@ -842,21 +834,15 @@ shares_a_connection(void)
 static void
 keeps_to_the_limits_of_both(void)
 {
-    struct heard *h;
-
     set_up();
     group.conf.max_streams = 3;
     origin.max_streams = 2;
-    h = open_with(0, METHOD_GET, 0);
-    send_off(h);
-    turns();
+    send_first(METHOD_GET, 0);
     send_off(request(1, join(), METHOD_GET, 0));
     CU_ASSERT_PTR_NULL(join());
     finish();
     origin.max_streams = 50;
-    h = open_with(0, METHOD_GET, 0);
-    send_off(h);
-    turns();
+    send_first(METHOD_GET, 0);
     send_off(request(1, join(), METHOD_GET, 0));
     send_off(request(2, join(), METHOD_GET, 0));
     CU_ASSERT_PTR_NULL(join());
@@ -882,15 +868,9 @@ shares_nothing_verified_by_others(void)
 static void
 knows_what_was_refused(void)
 {
-    struct heard *h, *other;
+    struct heard *h = start_with(METHOD_GET, 0);
+    struct heard *other = send_another();
 
-    set_up();
-    h = open_with(0, METHOD_GET, 0);
-    send_off(h);
-    turns();
-    other = request(1, join(), METHOD_GET, 0);
-    send_off(other);
-    turns();
     nghttp2_submit_rst_stream(origin.ng, NGHTTP2_FLAG_NONE, origin.last_id,
                               NGHTTP2_REFUSED_STREAM);
     turns();
@@ -910,13 +890,9 @@ obeys_goaway(void)
     int32_t first;
 
     set_up();
-    h = open_with(0, METHOD_GET, 0);
-    send_off(h);
-    turns();
+    h = send_first(METHOD_GET, 0);
     first = origin.last_id;
-    other = request(1, join(), METHOD_GET, 0);
-    send_off(other);
-    turns();
+    other = send_another();
     nghttp2_submit_goaway(origin.ng, NGHTTP2_FLAG_NONE, first, NGHTTP2_NO_ERROR, NULL, 0);
     turns();
     CU_ASSERT_EQUAL(other->failures, 1);
@@ -935,12 +911,8 @@ obeys_goaway(void)
 static void
 leaves_when_told_to_while_idle(void)
 {
-    struct heard *h;
+    struct heard *h = start_with(METHOD_GET, 0);
 
-    set_up();
-    h = open_with(0, METHOD_GET, 0);
-    send_off(h);
-    turns();
     answer_plainly(origin.last_id, 5);
     turns();
     end_exchange(h);
@@ -960,12 +932,8 @@ gives_up_in_the_middle_of_a_head(void)
     static const uint8_t begin[] = { 0, 0, 1, 1 /* HEADERS */, 0, 0, 0, 0, 1, 0x88 /* 200 */ };
     static const uint8_t rest[] = { 0, 0, 5, 9 /* CONTINUATION */, 4, 0, 0, 0, 1,
                                     0, 1, 'a', 1, 'b' };
-    struct heard *h;
+    struct heard *h = start_with(METHOD_GET, 0);
 
-    set_up();
-    h = open_with(0, METHOD_GET, 0);
-    send_off(h);
-    turns();
     CU_ASSERT_EQUAL(write(origin.fd, begin, sizeof(begin)), sizeof(begin));
     loop_turn(worker.loop, 0);
     end_exchange(h);
@@ -984,15 +952,9 @@ gives_up_in_the_middle_of_a_head(void)
 static void
 resets_what_nobody_wants_any_more(void)
 {
-    struct heard *h, *other;
+    struct heard *h = start_with(METHOD_GET, 0);
+    struct heard *other = send_another();
 
-    set_up();
-    h = open_with(0, METHOD_GET, 0);
-    send_off(h);
-    turns();
-    other = request(1, join(), METHOD_GET, 0);
-    send_off(other);
-    turns();
     end_exchange(other);
     turns();
     CU_ASSERT_EQUAL(origin.resets, 1);
@@ -1011,9 +973,7 @@ rests_and_ends(void)
 
     set_up();
     conf.endpoint = fixture_endpoint(&group, 0);
-    h = open_with(0, METHOD_GET, 0);
-    send_off(h);
-    turns();
+    h = send_first(METHOD_GET, 0);
     answer_plainly(origin.last_id, 5);
     turns();
     end_exchange(h);

@@ -194,6 +194,7 @@ reads_ports_and_ranges(void)
     CU_ASSERT_PTR_NOT_NULL(strstr(refusal(row, "1-65536"), "outside 1..65535"));
     CU_ASSERT_PTR_NOT_NULL(strstr(refusal(row, "9-8"), "ends before it begins"));
     CU_ASSERT_PTR_NOT_NULL(strstr(refusal(row, "http"), "is not a port"));
+    CU_ASSERT_PTR_NOT_NULL(strstr(refusal(row, "http"), "[ 443, \"8000-8999\" ]"));
 }
 
 static void

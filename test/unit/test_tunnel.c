@@ -5,17 +5,12 @@
  */
 #include "config.h"
 
-#include "server/net/tunnel.h"
+#include "test/unit/tunnel_fixture.h"
 
 #include "modes/mode.h"
-#include "server/base/clock.h"
-#include "server/worker.h"
 
-#include <CUnit/CUnit.h>
 #include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
-#include <netinet/in.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -25,18 +20,7 @@
 
 void suite_tunnel(void);
 
-#define PATIENCE_MS 120000
-#define MIB (1024u * 1024)
-
-static struct worker worker;
-static struct counters counters;
-
-/* The tunnel under test, and what became of it. */
-static struct tunnel *tunnel;
 static int client, origin;
-static unsigned done_calls;
-static enum tunnel_end end;
-static uint64_t up_bytes, down_bytes;
 static int descriptors_before;
 
 static const struct tunnel_conf patient = { .idle_ms = 3600000, .life_ms = 3600000 };
@@ -58,66 +42,11 @@ count_descriptors(void)
 }
 
 static void
-on_done(struct tunnel *t, enum tunnel_end how)
-{
-    CU_ASSERT_PTR_EQUAL(t->arg, &worker);
-    if (t != tunnel)
-        return;
-    done_calls++;
-    end = how;
-    up_bytes = t->up.bytes;
-    down_bytes = t->down.bytes;
-    tunnel = NULL;
-}
-
-static void
-make_nonblocking(int fd)
-{
-    fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
-}
-
-static void
-tcp_pair(int fds[2])
-{
-    struct sockaddr_in address = { .sin_family = AF_INET,
-                                   .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-    socklen_t bytes = sizeof(address);
-    int listener = socket(AF_INET, SOCK_STREAM, 0);
-
-    CU_ASSERT_FATAL(bind(listener, (struct sockaddr *)&address, bytes) == 0);
-    CU_ASSERT_FATAL(listen(listener, 1) == 0);
-    CU_ASSERT_FATAL(getsockname(listener, (struct sockaddr *)&address, &bytes) == 0);
-    fds[0] = socket(AF_INET, SOCK_STREAM, 0);
-    CU_ASSERT_FATAL(connect(fds[0], (struct sockaddr *)&address, bytes) == 0);
-    fds[1] = accept(listener, NULL, NULL);
-    CU_ASSERT_FATAL(fds[1] >= 0);
-    close(listener);
-    make_nonblocking(fds[0]);
-    make_nonblocking(fds[1]);
-}
-
-static void
-unix_pair(int fds[2])
-{
-    CU_ASSERT_FATAL(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds) == 0);
-}
-
-static void
 set_up(unsigned max_pipes)
 {
-    static const struct worker no_worker;
-
     descriptors_before = count_descriptors();
     signal(SIGPIPE, SIG_IGN); /* as the daemon does: splice() knows no MSG_NOSIGNAL */
-    memset(&counters, 0, sizeof(counters));
-    worker = no_worker;
-    worker.counters = &counters;
-    worker.loop = loop_new(NULL);
-    CU_ASSERT_PTR_NOT_NULL_FATAL(worker.loop);
-    pipe_pool_init(&worker.pipes, 4, max_pipes);
-    list_init(&worker.tunnels);
-    done_calls = 0;
-    end = TUNNEL_END_COUNT;
+    begin_worker(max_pipes);
 }
 
 /* A tunnel between two pairs of sockets; client and origin are the far ends. */
@@ -162,7 +91,6 @@ reset(int *fd)
     hang_up(fd);
 }
 
-/* Everything is given back: memory (the sanitizer's part), pipes, descriptors. */
 static void
 tear_down(void)
 {
@@ -170,23 +98,9 @@ tear_down(void)
         tunnel_close(tunnel, TUNNEL_STOPPED);
     hang_up(&client);
     hang_up(&origin);
-    loop_turn(worker.loop, 0);
-    CU_ASSERT_TRUE(list_is_empty(&worker.tunnels));
-    CU_ASSERT_EQUAL(counters.tunnels_open, 0);
-    CU_ASSERT_EQUAL(done_calls, 1);
-    CU_ASSERT_EQUAL(worker.pipes.open_count, worker.pipes.free_count);
-    pipe_pool_fini(&worker.pipes);
-    loop_free_all(worker.loop);
+    end_worker();
     CU_ASSERT_EQUAL(count_descriptors(), descriptors_before);
 }
-
-#define turn_until(condition) \
-    do { \
-        uint64_t stop_ = clock_monotonic_ms() + PATIENCE_MS; \
-        while (!(condition) && clock_monotonic_ms() < stop_) \
-            loop_turn(worker.loop, 5); \
-        CU_ASSERT_TRUE(condition); \
-    } while (0)
 
 /* recv() that turns the loop while nothing is there. */
 static ssize_t

@@ -6,19 +6,14 @@
  */
 #include "config.h"
 
-#include "server/net/tunnel.h"
+#include "test/unit/tunnel_fixture.h"
 
 #include "test/unit/suites.h"
 
 #include "modes/mode.h"
-#include "server/base/clock.h"
 #include "server/tls/tls_openssl.h"
-#include "server/worker.h"
 
-#include <CUnit/CUnit.h>
 #include <errno.h>
-#include <fcntl.h>
-#include <netinet/in.h>
 #include <openssl/err.h>
 #include <openssl/x509.h>
 #include <signal.h>
@@ -26,19 +21,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define PATIENCE_MS 20000
-#define MIB (1024u * 1024)
 #define DAY_S 86400
 
 static SSL_CTX *server_context, *client_context;
-static struct worker worker;
-static struct counters counters;
-
-/* The tunnel under test, and what became of it. */
-static struct tunnel *tunnel;
-static unsigned done_calls;
-static enum tunnel_end end;
-
 static const struct tunnel_conf patient = { .idle_ms = 600000 };
 
 /* A far end: of the client or the origin. */
@@ -90,32 +75,6 @@ end_suite(void)
 }
 
 /* ---- the stage */
-
-static void
-tcp_pair(int fds[2])
-{
-    struct sockaddr_in address = { .sin_family = AF_INET,
-                                   .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-    socklen_t bytes = sizeof(address);
-    int listener = socket(AF_INET, SOCK_STREAM, 0);
-
-    CU_ASSERT_FATAL(bind(listener, (struct sockaddr *)&address, bytes) == 0);
-    CU_ASSERT_FATAL(listen(listener, 1) == 0);
-    CU_ASSERT_FATAL(getsockname(listener, (struct sockaddr *)&address, &bytes) == 0);
-    fds[0] = socket(AF_INET, SOCK_STREAM, 0);
-    CU_ASSERT_FATAL(connect(fds[0], (struct sockaddr *)&address, bytes) == 0);
-    fds[1] = accept(listener, NULL, NULL);
-    CU_ASSERT_FATAL(fds[1] >= 0);
-    close(listener);
-    for (int i = 0; i < 2; i++)
-        fcntl(fds[i], F_SETFL, fcntl(fds[i], F_GETFL) | O_NONBLOCK);
-}
-
-static void
-unix_pair(int fds[2])
-{
-    CU_ASSERT_FATAL(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds) == 0);
-}
 
 /* The near end is the server where the far one is the client, and the other way
  * round. */
@@ -172,32 +131,6 @@ origin_side(bool is_tls)
 }
 
 static void
-on_done(struct tunnel *t, enum tunnel_end how)
-{
-    CU_ASSERT_PTR_EQUAL(t, tunnel);
-    done_calls++;
-    end = how;
-    tunnel = NULL;
-}
-
-static void
-set_up(void)
-{
-    static const struct worker no_worker;
-    struct err err;
-
-    memset(&counters, 0, sizeof(counters));
-    worker = no_worker;
-    worker.counters = &counters;
-    worker.loop = loop_new(&err);
-    CU_ASSERT_PTR_NOT_NULL_FATAL(worker.loop);
-    pipe_pool_init(&worker.pipes, 4, 16);
-    list_init(&worker.tunnels);
-    done_calls = 0;
-    end = TUNNEL_END_COUNT;
-}
-
-static void
 join(const struct accepted *down, const struct accepted *up)
 {
     tunnel = tunnel_start(&worker, down, up, &patient, on_done, &worker);
@@ -209,7 +142,7 @@ start(bool client_is_tls, bool origin_is_tls)
 {
     struct accepted down, up;
 
-    set_up();
+    begin_worker(16);
     down = client_side(client_is_tls);
     up = origin_side(origin_is_tls);
     join(&down, &up);
@@ -241,22 +174,8 @@ tear_down(void)
         tunnel_close(tunnel, TUNNEL_STOPPED);
     hang_up(&client);
     hang_up(&origin);
-    loop_turn(worker.loop, 0);
-    CU_ASSERT_TRUE(list_is_empty(&worker.tunnels));
-    CU_ASSERT_EQUAL(counters.tunnels_open, 0);
-    CU_ASSERT_EQUAL(done_calls, 1);
-    CU_ASSERT_EQUAL(worker.pipes.open_count, worker.pipes.free_count);
-    pipe_pool_fini(&worker.pipes);
-    loop_free_all(worker.loop);
+    end_worker();
 }
-
-#define turn_until(condition) \
-    do { \
-        uint64_t stop_ = clock_monotonic_ms() + PATIENCE_MS; \
-        while (!(condition) && clock_monotonic_ms() < stop_) \
-            loop_turn(worker.loop, 5); \
-        CU_ASSERT_TRUE(condition); \
-    } while (0)
 
 /* ---- what the far ends say and hear */
 
@@ -476,7 +395,7 @@ sends_what_was_read_ahead_first(void)
 {
     struct accepted down, up;
 
-    set_up();
+    begin_worker(16);
     down = client_side(true);
     up = origin_side(true);
     down.head = SLICE("hello ");
@@ -518,7 +437,7 @@ finds_what_the_session_holds_already(void)
     struct accepted down, up;
     char from_client, from_origin;
 
-    set_up();
+    begin_worker(16);
     down = client_side(true);
     up = origin_side(true);
     say(&client, "held up");
@@ -600,7 +519,7 @@ start_with_little_room(void)
     struct accepted down, up;
     int room = 16384;
 
-    set_up();
+    begin_worker(16);
     down = side(&client, unix_pair, server_context, client_context);
     setsockopt(down.fd, SOL_SOCKET, SO_SNDBUF, &room, sizeof(room));
     up = origin_side(false);

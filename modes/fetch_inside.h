@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* fetch_inside.h - what a fetch is made of, for fetch.c and fetch_deliver.c. */
+#ifndef BASCULE_FETCH_INSIDE_H
+#define BASCULE_FETCH_INSIDE_H
+
+#include "cache/part.h"
+#include "modes/fetch.h"
+
+struct fetch {
+    struct exchange *ex;      /* which does the fetching */
+    struct list link;         /* worker->fetches */
+    struct downstream down;
+    struct client client;
+    struct cached cached;     /* a copy of the asking exchange's: keys, configuration */
+    struct cached *asker;     /* that of the asking exchange; NULL: gone, or fetched behind */
+    struct fill *fill;
+    enum fetch_kind kind;
+    struct object *validate;  /* counted; NULL: nothing is validated */
+    struct object *of;        /* counted: the part, or the head of slices; NULL */
+    uint64_t slice;           /* its number */
+    struct part_source rest;  /* FETCH_REST: the content with what was there */
+    uint64_t seq;
+    int64_t request_s;
+};
+
+/* A fill for what it fetches next, at its place; of a slice: at that slice's.
+ * False: memory is short, or there is one already. */
+bool fetch_make_fill(struct fetch *fetch, bool outlives_readers);
+
+/* Ends a fill: what is whole goes into the store. */
+void fetch_store(struct store *store, struct fill *fill);
+
+/* For the log line of the exchange that asked: whom it was that answered. */
+void fetch_tell_asker(const struct fetch *fetch);
+
+/* A copy that lives as long as to. */
+struct slice fetch_copy(struct exchange *to, struct slice text);
+
+#endif

@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* look_up_begin.c - whether an exchange has to do with a cache, and what its answer
+ * is found by.
+ */
+#include "config.h"
+
+#include "modes/look_up_inside.h"
+
+#include "cache/cache_conf.h"
+#include "modes/site_route.h"
+#include "server/http/uri.h"
+#include "server/http/via.h"
+#include "server/upstream/parent.h"
+
+/* ---- what it is about */
+
+/* Some origins obey these, but nobody puts them into a key: an answer to a
+ * request with one may be another's page (CVE-2018-14773 and its like). */
+static bool
+is_override(const struct field *field)
+{
+    static const struct slice names[] = {
+        SLICE_INIT("X-Original-URL"),         SLICE_INIT("X-Rewrite-URL"),
+        SLICE_INIT("X-Original-Host"),        SLICE_INIT("X-Host"),
+        SLICE_INIT("X-HTTP-Host-Override"),   SLICE_INIT("X-HTTP-Method-Override"),
+        SLICE_INIT("X-HTTP-Method"),          SLICE_INIT("X-Method-Override"),
+        SLICE_INIT("X-Forwarded-Scheme"),     SLICE_INIT("X-Forwarded-Path"),
+        SLICE_INIT("X-Forwarded-SSL"),
+    };
+
+    if (field->id == FIELD_X_FORWARDED || field->id == FIELD_X_FORWARDED_SERVER)
+        return true;
+    if (field->id != FIELD_OTHER || field->name.bytes < 6 ||
+        ascii_lower(field->name.data[0]) != 'x' || field->name.data[1] != '-')
+        return false;
+    for (size_t i = 0; i < ARRAY_COUNT(names); i++)
+        if (slice_equal_nocase(field->name, names[i]))
+            return true;
+    return false;
+}
+
+static bool
+has_override(const struct fields *fields)
+{
+    for (uint32_t i = 0; i < fields->count; i++)
+        if (is_override(&fields->items[i]))
+            return true;
+    return false;
+}
+
+bool
+look_up_is_told_more(const struct exchange *ex)
+{
+    const struct fields *fields = &ex->request.fields;
+
+    return fields_has(fields, FIELD_CLIENT_CERT) || has_override(fields) ||
+           (ex->site == NULL && fields_has(fields, FIELD_FORWARDED));
+}
+
+bool
+look_up_is_for_cache(const struct exchange *ex)
+{
+    const struct request *request = &ex->request;
+
+    return (request->method == METHOD_GET || request->method == METHOD_HEAD) &&
+           !request->has_body && !request->wants_upgrade && !look_up_is_told_more(ex);
+}
+
+/* Where it comes from. What the origin is told of the client's request besides
+ * the URL that it gets belongs to it. */
+static struct slice
+source_of(struct exchange *ex)
+{
+    const struct destination *to = &ex->to;
+    struct slice name;
+
+    if (to->group == NULL && to->parent == NULL)
+        return SLICE("internet");
+    if (to->group == NULL)
+        return arena_printf(&ex->arena, "internet by %s:%d", to->parent->host,
+                            (int)to->parent->port);
+    name = slice_of(to->group->name);
+    if (ex->out.authority.data == ex->request.authority.data)
+        return name;
+    return arena_printf(&ex->arena, "%.*s for %.*s:%u", SLICE_ARG(name),
+                        SLICE_ARG(ex->request.host), ex->request.port);
+}
+
+/* What a trusted proxy before us, or the client of a forward listener, says that was
+ * asked for, where that is not what we see: origins make redirections and links of it. */
+static struct slice
+told_of(struct exchange *ex)
+{
+    static const enum field_id ids[] = { FIELD_X_FORWARDED_PROTO, FIELD_X_FORWARDED_HOST,
+                                         FIELD_X_FORWARDED_PORT, FIELD_X_FORWARDED_PREFIX };
+    const struct slice seen[ARRAY_COUNT(ids)] = { ex->request.scheme, ex->request.authority };
+    const struct fields *fields = &ex->request.fields;
+    struct slice values[ARRAY_COUNT(ids)];
+    bool is_news = false;
+
+    for (size_t i = 0; i < ARRAY_COUNT(ids); i++) {
+        bool has = fields_has(fields, ids[i]);
+
+        values[i] = has ? fields_joined(fields, ids[i], &ex->arena) : slice_make("", 0);
+        is_news = is_news || (has && !slice_equal(values[i], seen[i]));
+    }
+    if (likely(!is_news))
+        return slice_make("", 0);
+    return arena_printf(&ex->arena, "%.*s\n%.*s\n%.*s\n%.*s", SLICE_ARG(values[0]),
+                        SLICE_ARG(values[1]), SLICE_ARG(values[2]), SLICE_ARG(values[3]));
+}
+
+/* A host that the configuration names: "app.internal:8080"; or the endpoint's. */
+static void
+name_host(struct key_parts *parts, struct slice authority)
+{
+    int port;
+
+    if (authority.data == NULL)
+        parts->host = SLICE("endpoint");
+    else if (uri_parse_authority(authority, &parts->host, &port) == 0 && port > 0)
+        parts->port = (uint16_t)port;
+}
+
+struct key_parts
+look_up_parts(struct exchange *ex)
+{
+    struct slice told = told_of(ex), source = source_of(ex);
+    struct key_parts parts = {
+        .source = likely(told.bytes == 0) ? source
+                                          : arena_printf(&ex->arena, "%.*s\n%.*s",
+                                                         SLICE_ARG(source), SLICE_ARG(told)),
+        .scheme = ex->request.scheme,
+        .host = ex->request.host,
+        .port = ex->request.port,
+        .url = ex->to.group != NULL ? ex->out.target : site_origin_form(ex),
+        .request = &ex->request.fields,
+    };
+
+    if (ex->out.authority.data != ex->request.authority.data)
+        name_host(&parts, ex->out.authority);
+    return parts;
+}
+
+static bool
+make_key(struct exchange *ex, struct cached *cached)
+{
+    cached->parts = look_up_parts(ex);
+    cached->key = cache_key_make(&ex->arena, &cached->conf->key, &cached->parts);
+    cached->hash = store_hash(cached->store, cached->key);
+    cached->place = cached->key;
+    cached->place_hash = cached->hash;
+    return cached->key.data != NULL;
+}
+
+bool
+look_up_begin(struct exchange *ex)
+{
+    const struct cache_conf *conf = ex->route != NULL ? &ex->route->cache : &ex->listener->cache;
+    struct cached *cached;
+
+    if (conf->store == NULL || ex->request.method == METHOD_CONNECT)
+        return false;
+    cached = arena_zalloc(&ex->arena, sizeof(*cached));
+    if (cached == NULL)
+        return false;
+    cached->ex = ex;
+    cached->conf = conf;
+    cached->store = conf->store->store;
+    cached->outcome.name = via_name();
+    ex->cached = cached;
+    directives_of_request(&cached->directives, &ex->request.fields);
+    cached->wants_range = ex->request.method == METHOD_GET &&
+                          fields_has(&ex->request.fields, FIELD_RANGE);
+    return make_key(ex, cached);
+}
