@@ -113,6 +113,8 @@ disk_open(const struct disk_conf *conf, const struct hash_key *key, struct purge
     disk->key = *key;
     disk->purges = purges;
     disk->next_seq = next_seq;
+    disk->is_hot = conf->is_hot;
+    disk->hot_arg = conf->hot_arg;
     disk_set_conf(disk, conf);
     if (open_parts(disk, err) < 0 || disk_threads_start(disk, conf->threads, err) < 0) {
         free_parts(disk);

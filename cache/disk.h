@@ -38,6 +38,10 @@ struct disk_conf {
     uint64_t queue_bytes;     /* waiting to be written, at most */
     unsigned threads;
     enum disk_verify verify;
+    /* Whether an object is in use elsewhere, in memory: then it counts as read, though the
+     * disk is not asked for it. NULL: nobody knows. Fixed when the disk is opened. */
+    bool (*is_hot)(void *arg, uint64_t hash);
+    void *hot_arg;
 };
 
 enum disk_state {
@@ -172,6 +176,10 @@ enum disk_span_state disk_body_span_warm(struct disk_body *body, uint64_t at, si
 /* Whether content must not be sent from the file, because every byte is verified
  * each time it is read (DISK_VERIFY_ALWAYS): it comes as disk_warm.copy. */
 bool disk_body_is_read_through(const struct disk_body *body);
+
+/* Whether it could not be read, or a checksum was wrong: nothing of it is given any
+ * more. Cheap. */
+bool disk_body_is_lost(const struct disk_body *body);
 
 /* False when a part of it lies in a segment that was reclaimed: readers may go
  * on, but an object in memory that has it should be let go, because it keeps

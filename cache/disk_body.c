@@ -62,6 +62,12 @@ disk_body_is_read_through(const struct disk_body *body)
 }
 
 bool
+disk_body_is_lost(const struct disk_body *body)
+{
+    return atomic_load_explicit(&body->is_lost, memory_order_relaxed);
+}
+
+bool
 disk_body_is_current(const struct disk_body *body)
 {
     struct disk_body *locked = (struct disk_body *)(uintptr_t)body;

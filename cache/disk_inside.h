@@ -118,10 +118,10 @@ struct disk_append {
     uint64_t retry_ms;           /* FAILED: then */
 };
 
-/* Appends a record to the batch: its prefix of this many bytes, zeroed but for the
- * record itself, is returned to be filled in and is sealed when the batch is
- * written; body, borrowed until then, follows it. NULL when there is no room. Takes
- * the place of what was prepared but not added. */
+/* Appends a record in two steps. First room for its prefix, zeroed but for the fixed part and
+ * to be filled in; NULL: there is none, here or on the disk. What was prepared but not
+ * added is forgotten. Then it is sealed and put into the batch, with body behind it,
+ * which the object, counted, keeps until it is written. False: memory is short. */
 char *append_prepare(struct disk *disk, const struct record *record);
 bool append_record(struct disk *disk, char *prefix, const struct record *record,
                    const char *body, struct object *object);
@@ -291,6 +291,8 @@ struct disk {
     _Atomic uint64_t *next_seq;
     _Atomic uint64_t max_bytes, min_free_bytes, segment_bytes, queue_bytes;
     _Atomic int verify;
+    bool (*is_hot)(void *arg, uint64_t hash); /* as in struct disk_conf */
+    void *hot_arg;
     _Atomic bool is_failed, is_loaded;
     struct index *index;
     struct segments segments;

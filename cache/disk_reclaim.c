@@ -83,6 +83,13 @@ has_content_in(struct disk *disk, uint64_t hash, const struct place *place,
     return has;
 }
 
+/* Whether somebody wanted it since it was written. */
+static bool
+is_in_use(const struct disk *disk, uint64_t hash, const struct place *place)
+{
+    return place->is_read || (disk->is_hot != NULL && disk->is_hot(disk->hot_arg, hash));
+}
+
 /* Whether entry is of an object that was used and would be lost with the segment. */
 static bool
 is_worth_keeping(struct disk *disk, const struct segment_entry *entry, struct place *place)
@@ -93,7 +100,7 @@ is_worth_keeping(struct disk *disk, const struct segment_entry *entry, struct pl
     uint64_t bytes;
 
     if (entry->kind == RECORD_FORGET || !index_find(disk->index, entry->hash, place) ||
-        !place->is_read)
+        !is_in_use(disk, entry->hash, place))
         return false;
     bytes = size_class_bytes(place->size_class);
     if (bytes > KEEP_MAX || reclaim->kept_bytes + bytes > room)

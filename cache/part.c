@@ -31,15 +31,22 @@ part_of_response(struct part *part, const struct fields *fields, uint64_t length
 }
 
 bool
-part_of_object(struct part *part, const struct object *object)
+part_range(const struct object *object, struct byte_range *range)
 {
     if (object->kind != OBJECT_PARTIAL || object->whole_bytes == LENGTH_UNKNOWN ||
-        object->body_bytes == 0)
+        object->body_bytes == 0 || object->body_bytes > object->whole_bytes ||
+        object->first_byte > object->whole_bytes - object->body_bytes)
         return false;
-    part->range = (struct byte_range){ object->first_byte,
-                                       object->first_byte + object->body_bytes - 1 };
+    *range = (struct byte_range){ object->first_byte,
+                                  object->first_byte + object->body_bytes - 1 };
+    return true;
+}
+
+bool
+part_of_object(struct part *part, const struct object *object)
+{
     part->whole_bytes = object->whole_bytes;
-    return read_etag(part, &object->fields);
+    return part_range(object, &part->range) && read_etag(part, &object->fields);
 }
 
 static bool
@@ -136,6 +143,15 @@ part_joined(const struct object *older, const struct object *newer, uint64_t max
 }
 
 /* ---- slices */
+
+bool
+part_is_head(const struct object *object)
+{
+    struct part part;
+
+    return object->kind == OBJECT_SLICES && object->slice_bytes > 0 && object->whole_bytes > 0 &&
+           object->whole_bytes != LENGTH_UNKNOWN && read_etag(&part, &object->fields);
+}
 
 struct part
 part_of_slice(const struct object *head, uint64_t n)

@@ -23,7 +23,11 @@ struct part {
  * cannot be combined with anything. */
 bool part_of_response(struct part *part, const struct fields *fields, uint64_t length);
 
-/* The same of a stored object of kind PARTIAL. */
+/* Where the content of a stored object of kind PARTIAL is in the whole. False: it is
+ * none, or, having come from disk, lies nowhere. */
+bool part_range(const struct object *object, struct byte_range *range);
+
+/* What such an object is, to be combined. */
 bool part_of_object(struct part *part, const struct object *object);
 
 /* Whether this is the range asked for, of the same representation as other. */
@@ -49,6 +53,10 @@ struct object *part_joined(const struct object *older, const struct object *newe
                            uint64_t max_bytes, struct arena *arena);
 
 /* ---- slices of a stored head: a SLICES object (object.h) */
+
+/* Whether object, which may come from disk, is a head that slices can hang on: of
+ * the others no more may be asked. */
+bool part_is_head(const struct object *object);
 
 /* The part that slice number n has to be. */
 struct part part_of_slice(const struct object *head, uint64_t n);

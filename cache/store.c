@@ -98,8 +98,14 @@ take_key(const char *path, struct hash_key *key, struct err *err)
 
 /* ---- opening and closing */
 
+static bool
+is_hot(void *store, uint64_t hash)
+{
+    return memory_has(((struct store *)store)->memory, hash);
+}
+
 static struct disk_conf
-disk_conf(const struct store_conf *conf)
+disk_conf(struct store *store, const struct store_conf *conf)
 {
     return (struct disk_conf){
         .path = conf->path,
@@ -109,6 +115,8 @@ disk_conf(const struct store_conf *conf)
         .queue_bytes = conf->queue_bytes,
         .threads = (unsigned)conf->threads,
         .verify = (enum disk_verify)conf->verify,
+        .is_hot = is_hot,
+        .hot_arg = store,
     };
 }
 
@@ -129,7 +137,7 @@ close_all(struct store *store)
 static int
 open_tiers(struct store *store, const struct store_conf *conf, struct err *err)
 {
-    struct disk_conf disk = disk_conf(conf);
+    struct disk_conf disk = disk_conf(store, conf);
 
     store->memory = memory_new(conf->memory_bytes);
     store->fills = fills_new();
@@ -217,7 +225,7 @@ static const struct registry_kind kind = { .name = "store", .make = make, .free 
 static void
 take_conf(struct store *store, const struct store_conf *conf)
 {
-    struct disk_conf disk = disk_conf(conf);
+    struct disk_conf disk = disk_conf(store, conf);
 
     memory_resize(store->memory, conf->memory_bytes);
     purges_set_limits(store->purges, (unsigned)conf->tags, (unsigned)conf->prefixes);
@@ -329,10 +337,32 @@ store_judge(struct store *store, struct object *object)
     return verdict;
 }
 
+/* Its content could not be written after all, turned out to be damaged, or is in a
+ * segment that was reclaimed: who reads it may do so to the end, but who begins had
+ * better take the copy that was written since, or none. */
+static bool
+is_lost(const struct object *object)
+{
+    struct disk_body *body;
+
+    if (atomic_load_explicit(&object->is_gone, memory_order_relaxed))
+        return true;
+    if (object->body != NULL)
+        return false;
+    body = atomic_load_explicit(&object->on_disk, memory_order_acquire);
+    return body != NULL && (disk_body_is_lost(body) || !disk_body_is_current(body));
+}
+
 struct object *
 store_find(struct store *store, uint64_t hash, struct slice key)
 {
-    return memory_find(store->memory, hash, key);
+    struct object *object = memory_find(store->memory, hash, key);
+
+    if (object == NULL || likely(!is_lost(object)))
+        return object;
+    memory_remove(store->memory, object);
+    object_unref(object);
+    return NULL;
 }
 
 bool

@@ -201,20 +201,26 @@ validate(struct exchange *ex)
 static bool
 has_range(const struct exchange *ex, const struct object *object)
 {
-    struct byte_range wanted, have = { object->first_byte,
-                                       object->first_byte + object->body_bytes - 1 };
+    struct byte_range have, wanted;
 
-    return object->whole_bytes != LENGTH_UNKNOWN &&
+    return part_range(object, &have) &&
            cache_answer_range(ex, object, object->whole_bytes, &wanted) == RANGE_ONE &&
            byte_range_covers(have, wanted);
 }
 
-/* Slices may have to be fetched yet, also after the first. */
+/* Of slices the first is waited for. Others may have to be fetched later, when it is
+ * too late to say no. */
 static bool
-may_read_slices(const struct exchange *ex)
+may_read_slices(const struct exchange *ex, const struct object *object)
 {
-    return ex->request.method == METHOD_HEAD ||
-           (may_fetch(ex) && !directives_has(&ex->cached->directives, DIRECTIVE_ONLY_IF_CACHED));
+    struct byte_range range;
+
+    if (ex->request.method == METHOD_HEAD)
+        return true;
+    if (!may_fetch(ex))
+        return false;
+    return !directives_has(&ex->cached->directives, DIRECTIVE_ONLY_IF_CACHED) ||
+           !cache_answer_sends(ex, object, &range);
 }
 
 /* A part of it is no answer to a request for the whole, or for another part. */
@@ -227,7 +233,7 @@ is_of_use(const struct exchange *ex, const struct object *object)
     case OBJECT_PARTIAL:
         return has_range(ex, object);
     case OBJECT_SLICES:
-        return may_read_slices(ex);
+        return part_is_head(object) && may_read_slices(ex, object);
     case OBJECT_VARIANTS:
     case OBJECT_KINDS:
         break;

@@ -42,11 +42,25 @@ look_up_alone(struct exchange *ex)
 
 /* ---- from an object */
 
+/* Those that are not stored with the answer are for who asked for it. */
+static void
+add_cookies(struct exchange *ex)
+{
+    const struct fields *cookies = &ex->cached->cookies;
+    const struct field *field = NULL;
+
+    if (fields_has(&ex->response.fields, FIELD_SET_COOKIE))
+        return;
+    while ((field = fields_next(cookies, FIELD_SET_COOKIE, field)) != NULL)
+        fields_add(&ex->response.fields, &ex->arena, FIELD_SET_COOKIE, field->value);
+}
+
 static enum step
 answer_now(struct exchange *ex, struct object *object)
 {
     if (!cache_answer(ex, object))
         return look_up_alone(ex);
+    add_cookies(ex);
     ex->cached->state = CACHED_DONE;
     return STEP_ANSWER;
 }
@@ -259,19 +273,6 @@ suits_range(struct exchange *ex, const struct object *object)
            !fields_has(&object->fields, FIELD_ACCEPT_RANGES);
 }
 
-/* Those that are not stored with the answer are for who asked for it. */
-static void
-add_cookies(struct exchange *ex)
-{
-    const struct fields *cookies = &ex->cached->cookies;
-    const struct field *field = NULL;
-
-    if (fields_has(&ex->response.fields, FIELD_SET_COOKIE))
-        return;
-    while ((field = fields_next(cookies, FIELD_SET_COOKIE, field)) != NULL)
-        fields_add(&ex->response.fields, &ex->arena, FIELD_SET_COOKIE, field->value);
-}
-
 /* It can be read as any stored object. */
 static bool
 has_all(const struct object *object)
@@ -303,8 +304,6 @@ read_head(struct exchange *ex, enum fill_state state)
         fill_reader_leave(&cached->reader);
         step = look_up_answer(ex, object);
         object_unref(object);
-        if (step == STEP_ANSWER)
-            add_cookies(ex);
         return step;
     }
     cache_answer_growing(ex);

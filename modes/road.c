@@ -11,6 +11,7 @@
 
 #include "modes/road.h"
 
+#include "cache/disk_reader.h"
 #include "filters/pipeline.h"
 #include "modes/cache_answer.h"
 #include "modes/fetch.h"
@@ -602,5 +603,5 @@ road_on_kill(struct worker *worker)
 bool
 road_is_idle(struct worker *worker)
 {
-    return list_is_empty(&worker->fetches) && worker->errands == 0;
+    return list_is_empty(&worker->fetches) && worker->errands == 0 && disk_reader_is_idle();
 }

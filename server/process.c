@@ -729,11 +729,12 @@ static const struct crew_events crew_events = {
 /* ---- the process */
 
 /* Signals are the supervisor's business; a terminal or systemd may send them to
- * all of us. */
+ * all of us. Those of a closed pipe and of a file that may not grow: write() says so. */
 static void
 ignore_signals(void)
 {
-    static const int ignored[] = { SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGPIPE };
+    static const int ignored[] = { SIGHUP,  SIGINT,  SIGQUIT, SIGTERM,
+                                   SIGUSR1, SIGUSR2, SIGPIPE, SIGXFSZ };
 
     for (size_t i = 0; i < ARRAY_COUNT(ignored); i++)
         signal(ignored[i], SIG_IGN);

@@ -641,6 +641,7 @@ watch_signals(struct supervisor *s, struct err *err)
     for (size_t i = 0; i < ARRAY_COUNT(watched); i++)
         sigaddset(&set, watched[i]);
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN);
     sigprocmask(SIG_BLOCK, &set, NULL);
     s->signals = (struct watch){ .fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK),
                                  .on_event = on_signal };

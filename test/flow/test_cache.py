@@ -4,11 +4,11 @@ RFC 9111, 9211 and 5861 (modes/look_up.c, modes/cache_answer.c, modes/fetch.c, m
 
 import threading
 
-from bascule_flow import (REVERSE, Client, CutShort, Daemon, Origin, answer, answer_chunked,
-                          check, chunks, equal, get, head, main, once, one_of, read_response, test)
-from caching import (FRONTS, Front, Page, Trickle, is_forwarded, is_hit, near, outcome, test_fronts,
-                     unique)
-from peers import DeadPort, until
+from bascule_flow import (REVERSE, CutShort, Daemon, Origin, answer, answer_chunked, check, equal,
+                          head, main, once, one_of, test)
+from caching import (FRONTS, Front, Page, Trickle, is_forwarded, is_hit, near, outcome,
+                     test_fronts, unique)
+from peers import until
 
 CONF = """
 workers = 2;
@@ -97,7 +97,8 @@ def _(front):
 
 @test_fronts("neither no-store, private, Vary: * nor an answer that says nothing is stored")
 def _(front):
-    for fields in (("Cache-Control: no-store, max-age=60",), ("Cache-Control: private, max-age=60",),
+    for fields in (("Cache-Control: no-store, max-age=60",),
+                   ("Cache-Control: private, max-age=60",),
                    ("Cache-Control: max-age=60", "Vary: *"), ("X-Nothing: said",),
                    ("Cache-Control: max-age=60", "Set-Cookie: a=b")):
         it = page(*fields)
@@ -428,7 +429,8 @@ def _(front):
     ask(front, form, method="POST", body=b"x")
     is_forwarded(ask(front, other), "uri-miss", b"number 2")
     is_forwarded(ask(front, also), "uri-miss", b"number 2")
-    form.fields = [f"Location: http://evil.test{other.path}", f"Content-Location: //evil.test{also.path}"]
+    form.fields = [f"Location: http://evil.test{other.path}",
+                   f"Content-Location: //evil.test{also.path}"]
     ask(front, form, method="POST", body=b"x")
     is_hit(ask(front, other), b"number 2")
     is_hit(ask(front, also), b"number 2")
@@ -596,7 +598,8 @@ def _():
         first.stream.line("a status line")
         with WEB.open(proxy()) as other:
             other.start(origin().port, it.path)
-            while not other.stream.buffer.endswith(b"x" * 10 + (b"\r\n" if length is None else b"")):
+            sent = b"x" * 10 + (b"\r\n" if length is None else b"")
+            while not other.stream.buffer.endswith(sent):
                 check(other.stream.fill(), "the second gets what is there")
             first.reset()
             it.piece(b"y" * 10)

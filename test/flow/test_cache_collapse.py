@@ -5,8 +5,8 @@
 import os
 import threading
 
-from bascule_flow import (FORWARD, REVERSE, Client, CutShort, Daemon, Origin, answer,
-                          check, equal, get, main, once, one_of, test)
+from bascule_flow import (FORWARD, REVERSE, CutShort, Daemon, Origin, answer, check, equal, main,
+                          once, one_of, test)
 from caching import Front, Page, Trickle, is_hit, outcome, test_fronts, unique
 from peers import until
 
@@ -304,7 +304,7 @@ def _():
 @test("who reads slowly does not hold up who reads fast: kept on disk", timeout=40)
 def _():
     with Daemon(CONF, ORIGIN=origin().port,
-                STORE='path = "@DIR@/store"; disk = "64M"; segment = "4M"; min_free = "0";',
+                STORE='path = "@DIR@/store"; disk = "64M"; segment = "4M"; min_free = "0";'
                 ) as daemon:
         slow_and_fast(daemon, 12_000_000, True)
         slow_and_fast(daemon, 12_000_000, False)

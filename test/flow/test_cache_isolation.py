@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Nobody plants anything for others: what is under a site's URL came from that site's servers, for
-what anybody might have sent (modes/look_up.c, modes/keep.c, cache/cache_key.h)."""
+"""Nobody plants anything for others: what is under a site's URL came from that site's servers,
+for what anybody might have sent (modes/look_up.c, modes/keep.c, cache/cache_key.h)."""
 
 import json
 import posixpath
 import urllib.parse
 
-from bascule_flow import (FORWARD, REVERSE, Client, Daemon, Failure, Origin, Way, answer, check, equal,
-                          get, head, main, once, one_of, test)
+from bascule_flow import (FORWARD, REVERSE, Client, Daemon, Failure, Origin, Way, answer, check,
+                          equal, get, head, main, once, one_of, test)
 from caching import FRONTS, Front, Page, is_forwarded, is_hit, outcome, test_fronts, unique
 from certs import Certificates
 from peers import NameServer, free_port
@@ -37,14 +37,16 @@ sites = (
     { name = "site"; default = true; hosts = [ "site.test" ]; group = "site"; cache = "main";
       routes = (
         { path_prefix = "/static/"; cache = { store = "main"; default = "60s"; }; },
-        { path_prefix = "/ignore/"; cache = { store = "main"; query_ignore = [ "utm_*", "id" ]; }; },
+        { path_prefix = "/ignore/";
+          cache = { store = "main"; query_ignore = [ "utm_*", "id" ]; }; },
         { path_prefix = "/only/"; cache = { store = "main"; query_only = [ "page" ]; }; },
         { path_prefix = "/sort/"; cache = { store = "main"; query_sort = true; }; },
         { path_prefix = "/none/"; cache = { store = "main"; query_off = true; }; }
     ); },
     { name = "named"; hosts = [ "named.test", "also.test" ]; group = "site"; host = "site.test";
       cache = "main"; },
-    { name = "inner"; hosts = [ "inner.test" ]; group = "site"; host = "endpoint"; cache = "main"; },
+    { name = "inner"; hosts = [ "inner.test" ]; group = "site"; host = "endpoint";
+      cache = "main"; },
     { name = "else"; hosts = [ "else.test" ]; group = "site"; host = "endpoint"; cache = "main"; }
 );
 """
@@ -270,7 +272,7 @@ CONFUSING = (
 )
 
 
-@test_fronts("a route's own freshness never makes a private page public, however its path is written")
+@test_fronts("a route's own freshness never makes a private page public, however it is written")
 def _(front):
     if front.way is FORWARD:
         return  # has no routes

@@ -2,12 +2,10 @@
 """The cache over reloads, fewer threads and the end: what is stored stays, who waits is served
 (cache/store.h, modes/fetch.c)."""
 
-import os
 import threading
 
-from bascule_flow import (REVERSE, Client, CutShort, Daemon, Origin, answer, check, equal, main, once,
-                          test)
-from caching import Front, Page, Trickle, is_hit, outcome, unique
+from bascule_flow import REVERSE, Daemon, Origin, check, equal, main, once, test
+from caching import Front, Page, Trickle, is_hit, outcome
 from peers import until
 
 CONF = """

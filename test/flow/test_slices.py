@@ -283,13 +283,15 @@ def _():
         equal(film.asked[-1], "bytes=0-2", "what the origin was asked for at last")
 
 
-@test("only-if-cached is given what is in one slice that is there, and nothing that must be fetched")
+@test("only-if-cached makes no slice be fetched, but is told what is known")
 def _():
     film = Film()
     equal(ask(WEB, film, "Range: bytes=0-9", "Cache-Control: only-if-cached").status, 504, "status")
     is_part(ask(WEB, film, "Range: bytes=0-9"), film, 0, 9)
     equal(ask(WEB, film, f"Range: bytes=0-{MB}", "Cache-Control: only-if-cached").status, 504,
           "status")
+    equal(ask(WEB, film, 'If-None-Match: "1"', "Cache-Control: only-if-cached").status, 304,
+          "status of what it has already")
     equal(film.count, 1, "requests at the origin")
 
 

@@ -30,6 +30,7 @@
     X(escape) \
     X(fill) \
     X(fill_flow) \
+    X(fill_range) \
     X(fill_threads) \
     X(filters) \
     X(freshness) \

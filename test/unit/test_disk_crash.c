@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* test_disk_crash.c - what cache/disk.h promises when things end badly: a process that is
- * killed, bytes that change, files that are cut, a full disk, a second process. Whatever is found must be right.
+ * killed, bytes that change, files that are cut, a full disk, a second process. Whatever
+ * is found must be right.
  */
 #include "config.h"
 

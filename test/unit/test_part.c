@@ -122,6 +122,29 @@ a_part_is_asked_for_on_condition_that_nothing_changed(void)
     CU_ASSERT_FALSE(fields_has(fields, FIELD_IF_RANGE));
 }
 
+/* What comes from disk is not believed. */
+static void
+a_part_beyond_its_whole_is_none(void)
+{
+    static const uint64_t firsts[] = { 16, 20, 21, UINT64_MAX, UINT64_MAX - 4 };
+    struct object *object = stored(0, 4, "ETag: \"a\"");
+    struct byte_range range;
+    struct part part;
+
+    for (size_t i = 0; i < ARRAY_COUNT(firsts); i++) {
+        object->first_byte = firsts[i];
+        CU_ASSERT_FALSE(part_range(object, &range));
+        CU_ASSERT_FALSE(part_of_object(&part, object));
+    }
+    object->first_byte = 15;
+    CU_ASSERT_TRUE(part_range(object, &range));
+    CU_ASSERT_TRUE(range.first == 15 && range.last == 19);
+    object->whole_bytes = 4;
+    object->first_byte = 0;
+    CU_ASSERT_FALSE(part_range(object, &range));
+    object_unref(object);
+}
+
 /* ---- joining */
 
 static struct object *
@@ -237,6 +260,25 @@ slices_of_another_head_or_number_are_elsewhere(void)
     object_unref(b);
 }
 
+static void
+only_a_head_that_divides_its_content_is_one(void)
+{
+    struct object *head = slices_head(1);
+
+    CU_ASSERT_TRUE(part_is_head(head));
+    head->slice_bytes = 0;
+    CU_ASSERT_FALSE(part_is_head(head));
+    head->slice_bytes = 8;
+    head->whole_bytes = LENGTH_UNKNOWN;
+    CU_ASSERT_FALSE(part_is_head(head));
+    head->whole_bytes = 0;
+    CU_ASSERT_FALSE(part_is_head(head));
+    head->whole_bytes = 20;
+    head->kind = OBJECT_RESPONSE;
+    CU_ASSERT_FALSE(part_is_head(head));
+    object_unref(head);
+}
+
 /* What comes from disk is not believed. */
 static void
 only_a_slice_is_taken_for_it(void)
@@ -333,6 +375,7 @@ suite_part(void)
                 what_is_missing_is_one_range_or_not_asked_for);
     CU_add_test(s, "a part is asked for on condition that nothing changed",
                 a_part_is_asked_for_on_condition_that_nothing_changed);
+    CU_add_test(s, "a part beyond its whole is none", a_part_beyond_its_whole_is_none);
     CU_add_test(s, "parts that touch or overlap are one", parts_that_touch_or_overlap_are_one);
     CU_add_test(s, "parts with a gap between them, or too long, stay apart",
                 parts_with_a_gap_or_too_long_stay_apart);
@@ -342,6 +385,8 @@ suite_part(void)
                 a_joined_part_is_as_new_as_its_fields_and_as_old_as_its_content);
     CU_add_test(s, "slices of another head, or number, are elsewhere",
                 slices_of_another_head_or_number_are_elsewhere);
+    CU_add_test(s, "only a head that divides its content is one",
+                only_a_head_that_divides_its_content_is_one);
     CU_add_test(s, "only a slice is taken for it", only_a_slice_is_taken_for_it);
     CU_add_test(s, "the rest comes before or behind the part",
                 the_rest_comes_before_or_behind_the_part);
