@@ -63,6 +63,8 @@ struct cache_conf {
     uint64_t quota_bytes;       /* of the site, on disk; 0: none */
     struct prefix_set *purge_from; /* who may use the method PURGE; NULL: nobody */
     struct traffic_account *account; /* of the site or listener: its numbers */
+    struct slice destinations;  /* of a forward listener: a name for where it may go and whom it
+                                 * trusts there, if that is not as usual */
 };
 
 extern const struct option store_options[];

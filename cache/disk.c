@@ -86,6 +86,7 @@ free_parts(struct disk *disk)
     free(disk->append.scratch);
     segment_unref(disk->reclaim.segment);
     contents_fini(&disk->reclaim.contents);
+    disk_close_gone(disk, true);
     segments_fini(&disk->segments);
     index_free(disk->index);
     free(disk->writer_scratch.data);
@@ -114,7 +115,8 @@ disk_open(const struct disk_conf *conf, const struct hash_key *key, struct purge
     disk->purges = purges;
     disk->next_seq = next_seq;
     disk->is_hot = conf->is_hot;
-    disk->hot_arg = conf->hot_arg;
+    disk->on_lost = conf->on_lost;
+    disk->arg = conf->arg;
     disk_set_conf(disk, conf);
     if (open_parts(disk, err) < 0 || disk_threads_start(disk, conf->threads, err) < 0) {
         free_parts(disk);

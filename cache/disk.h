@@ -41,7 +41,11 @@ struct disk_conf {
     /* Whether an object is in use elsewhere, in memory: then it counts as read, though the
      * disk is not asked for it. NULL: nobody knows. Fixed when the disk is opened. */
     bool (*is_hot)(void *arg, uint64_t hash);
-    void *hot_arg;
+    /* Content of an object with this hash is lost, or in a segment that was reclaimed: who has
+     * such objects should let go of them, for they keep the space of an unlinked file. On a
+     * disk thread. NULL: nobody has any. */
+    void (*on_lost)(void *arg, uint64_t hash);
+    void *arg;
 };
 
 enum disk_state {
@@ -161,6 +165,7 @@ struct disk_span {
 enum disk_span_state {
     DISK_SPAN_READY, /* in the page cache and verified: may be sent, or read without waiting */
     DISK_SPAN_COLD,  /* ask disk_warm() first; always so when disk_body_is_read_through() */
+    DISK_SPAN_AWAITED, /* of content that is being written: ask again soon */
     DISK_SPAN_LOST,  /* a checksum failed, or the disk did: the content cannot be had */
 };
 

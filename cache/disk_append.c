@@ -49,6 +49,7 @@ drop_pending(struct disk *disk)
         struct disk_pending *pending = &append->pending[i];
 
         count(&disk->counts.dropped_writes, 1);
+        disk_index_remove(disk, pending->hash, NULL); /* what is there is older */
         if (pending->object == NULL)
             atomic_fetch_sub(disk_mark_counter(disk, pending->hash), 1);
         object_unref(pending->object);
@@ -277,7 +278,7 @@ append_record(struct disk *disk, char *prefix, const struct record *record, cons
 /* ---- the batch */
 
 /* An object that was forgotten meanwhile, by a mark that waits behind it, is not
- * entered: nobody may find it in between. */
+ * entered: nobody may find it in between. What it was to replace is out of date. */
 static void
 enter(struct disk *disk, struct disk_pending *pending)
 {
@@ -291,9 +292,11 @@ enter(struct disk *disk, struct disk_pending *pending)
             (void)disk_index_put(disk, pending->hash, &pending->place);
         return;
     }
-    if (atomic_load(marks) == 0 && !atomic_load(&pending->object->is_gone) &&
-        !disk_index_put(disk, pending->hash, &pending->place))
+    if (atomic_load(marks) != 0 || atomic_load(&pending->object->is_gone) ||
+        !disk_index_put(disk, pending->hash, &pending->place)) {
+        disk_index_remove(disk, pending->hash, NULL);
         count(&disk->counts.dropped_writes, 1);
+    }
     count(&disk->counts.writes, 1); /* who sees this finds it */
     object_unref(pending->object);
 }

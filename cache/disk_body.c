@@ -378,8 +378,12 @@ span_of(struct disk_body *body, uint64_t at, size_t bytes, struct disk_span *spa
 {
     enum disk_span_state state = DISK_SPAN_COLD;
 
-    if (atomic_load(&body->is_lost) || at >= atomic_load(&body->bytes))
+    bool is_growing = atomic_load(&body->is_growing); /* before how far it has grown */
+
+    if (atomic_load(&body->is_lost))
         return DISK_SPAN_LOST;
+    if (at >= atomic_load(&body->bytes))
+        return is_growing ? DISK_SPAN_AWAITED : DISK_SPAN_LOST;
     if (body->is_read_through)
         return DISK_SPAN_COLD;
     pthread_mutex_lock(&body->lock);

@@ -73,6 +73,7 @@ struct disk_threads {
     bool is_writing, is_loading, is_syncing, is_stopping;
     bool wants_turn;             /* the writer has more to do than jobs */
     uint64_t tick_ms;            /* the writer looks around */
+    uint64_t jobs_due_ms;        /* ... and writes what came since it last did; 0: nothing has */
     unsigned count;
     pthread_t ids[DISK_THREADS_MAX];
 };
@@ -164,6 +165,7 @@ struct disk_reclaim {
     struct contents contents;
     size_t at;
     uint64_t kept_bytes;
+    struct segment *gone;        /* counted: reclaimed, and perhaps still read */
     bool is_short_of_room;       /* the file system has less free than it should */
     uint64_t room_ms;            /* when that was looked at */
 };
@@ -176,6 +178,10 @@ bool disk_is_over(struct disk *disk);
 
 /* Goes on with it. True: there is more to do. */
 bool disk_reclaim_step(struct disk *disk);
+
+/* Closes the files of reclaimed segments that nobody reads any more; at the end: of all.
+ * Whoever closes an unlinked file last waits until its space is given back: not a worker. */
+void disk_close_gone(struct disk *disk, bool is_end);
 bool disk_quota_step(struct disk *disk);
 
 /* ---- loading (disk_load.c) */
@@ -206,6 +212,7 @@ struct body_extent {
 struct disk_body {
     _Atomic unsigned references;
     _Atomic bool is_lost;
+    _Atomic bool is_growing;     /* its write goes on: what is missing comes, or is given up */
     bool is_read_through;
     uint64_t hash;
     struct place place;          /* of the head it was read with; slot 0: it was written */
@@ -292,7 +299,8 @@ struct disk {
     _Atomic uint64_t max_bytes, min_free_bytes, segment_bytes, queue_bytes;
     _Atomic int verify;
     bool (*is_hot)(void *arg, uint64_t hash); /* as in struct disk_conf */
-    void *hot_arg;
+    void (*on_lost)(void *arg, uint64_t hash);
+    void *arg;
     _Atomic bool is_failed, is_loaded;
     struct index *index;
     struct segments segments;
@@ -310,6 +318,14 @@ static inline void
 count(_Atomic uint64_t *counter, uint64_t n)
 {
     atomic_fetch_add_explicit(counter, n, memory_order_relaxed);
+}
+
+/* Content of an object with this hash cannot be had, or not for long. */
+static inline void
+disk_tell_lost(struct disk *disk, uint64_t hash)
+{
+    if (disk->on_lost != NULL)
+        disk->on_lost(disk->arg, hash);
 }
 
 static inline _Atomic uint32_t *

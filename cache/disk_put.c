@@ -280,6 +280,7 @@ disk_write_turn(struct disk *disk)
     uint64_t now_ms = clock_monotonic_ms();
     bool has_more;
 
+    disk_close_gone(disk, false);
     disk_look_at_room(disk, now_ms);
     has_more = disk_is_over(disk) && disk_reclaim_step(disk);
     if (atomic_load(&disk->is_failed) && (has_more || now_ms < append->retry_ms ||

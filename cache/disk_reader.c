@@ -264,6 +264,10 @@ disk_reader_offer(struct disk_reader *reader, struct disk_body *body, uint64_t a
     case DISK_SPAN_COLD:
         flow = warm_up(reader, body, at, bytes);
         break;
+    case DISK_SPAN_AWAITED:
+        timer_arm(reader->worker->loop, &reader->retry, RETRY_MS);
+        flow = FLOW_WAIT;
+        break;
     case DISK_SPAN_LOST:
         break;
     }

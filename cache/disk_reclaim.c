@@ -87,7 +87,17 @@ has_content_in(struct disk *disk, uint64_t hash, const struct place *place,
 static bool
 is_in_use(const struct disk *disk, uint64_t hash, const struct place *place)
 {
-    return place->is_read || (disk->is_hot != NULL && disk->is_hot(disk->hot_arg, hash));
+    return place->is_read || (disk->is_hot != NULL && disk->is_hot(disk->arg, hash));
+}
+
+/* Half of it, so that reclaiming always makes room, also when segments get longer. */
+static uint64_t
+kept_most(const struct disk *disk)
+{
+    uint64_t bytes = atomic_load(&disk->reclaim.segment->bytes);
+    uint64_t usual = disk_segment_bytes(disk);
+
+    return (bytes < usual ? bytes : usual) / 2;
 }
 
 /* Whether entry is of an object that was used and would be lost with the segment. */
@@ -96,14 +106,13 @@ is_worth_keeping(struct disk *disk, const struct segment_entry *entry, struct pl
 {
     const struct disk_reclaim *reclaim = &disk->reclaim;
     struct place here = place_of(reclaim->segment, entry);
-    uint64_t room = disk_segment_bytes(disk) / 2;
     uint64_t bytes;
 
     if (entry->kind == RECORD_FORGET || !index_find(disk->index, entry->hash, place) ||
         !is_in_use(disk, entry->hash, place))
         return false;
     bytes = size_class_bytes(place->size_class);
-    if (bytes > KEEP_MAX || reclaim->kept_bytes + bytes > room)
+    if (bytes > KEEP_MAX || reclaim->kept_bytes + bytes > kept_most(disk))
         return false;
     return place_equal(place, &here) ||
            (place->is_long && has_content_in(disk, entry->hash, place, reclaim->segment));
@@ -164,6 +173,32 @@ begin(struct disk *disk)
     return true;
 }
 
+void
+disk_close_gone(struct disk *disk, bool is_end)
+{
+    struct segment **at = &disk->reclaim.gone;
+
+    while (*at != NULL) {
+        struct segment *segment = *at;
+
+        /* Nobody can come to it any more: a reference that is the only one stays so. */
+        if (is_end || atomic_load(&segment->references) == 1) {
+            *at = segment->next_gone;
+            segment_unref(segment);
+        } else {
+            at = &segment->next_gone;
+        }
+    }
+}
+
+static void
+bury(struct disk *disk, struct segment *segment)
+{
+    segments_remove(&disk->segments, segment);
+    segment->next_gone = disk->reclaim.gone;
+    disk->reclaim.gone = segment;
+}
+
 static void
 finish(struct disk *disk)
 {
@@ -179,8 +214,9 @@ finish(struct disk *disk)
     }
     if (segment_unlink(segment, disk->folder) < 0 && errno != ENOENT)
         disk_fail(disk, "cannot remove a segment");
-    segments_remove(&disk->segments, segment);
-    segment_unref(segment);
+    for (size_t i = 0; i < reclaim->contents.count; i++)
+        disk_tell_lost(disk, reclaim->contents.items[i].hash);
+    bury(disk, segment);
     contents_fini(&reclaim->contents);
     reclaim->segment = NULL;
     reclaim->room_ms = 0;
@@ -276,7 +312,7 @@ disk_set_quota(struct disk *disk, uint32_t site, uint64_t max_bytes)
     uint16_t number = site_slot_of(&disk->sites, site);
 
     if (number != 0)
-        atomic_store(&disk->sites.items[number].quota, max_bytes);
+        site_slot_set_quota(&disk->sites, number, max_bytes);
 }
 
 uint64_t

@@ -71,7 +71,8 @@ struct disk_write {
     void (*on_written)(void *arg);
     void *arg;
     struct mail mail;
-    bool has_ended;              /* home's: no news any more */
+    pthread_mutex_t news;        /* guards has_ended */
+    bool has_ended;              /* no news any more: home may be gone */
 
     /* Guarded by the lock of the queues. */
     struct waiting_chunk *chunks, **chunks_end;
@@ -94,6 +95,7 @@ unref(struct disk_write *write)
     segment_unref(write->segment);
     disk_body_unref(write->body);
     XXH3_freeState(write->check);
+    pthread_mutex_destroy(&write->news);
     free(write);
 }
 
@@ -109,6 +111,7 @@ disk_write_begin(struct disk *disk, uint64_t hash, uint64_t expected_bytes, stru
     if (write == NULL)
         return NULL;
     atomic_init(&write->references, 1);
+    pthread_mutex_init(&write->news, NULL);
     write->disk = disk;
     write->hash = hash;
     write->expected_bytes = expected_bytes;
@@ -123,6 +126,7 @@ disk_write_begin(struct disk *disk, uint64_t hash, uint64_t expected_bytes, stru
         unref(write);
         return NULL;
     }
+    atomic_store(&write->body->is_growing, true);
     XXH3_64bits_reset(write->check);
     return write;
 }
@@ -185,7 +189,9 @@ disk_write_body(struct disk_write *write)
 static void
 end(struct disk_write *write, enum ending ending, struct object *object)
 {
+    pthread_mutex_lock(&write->news);
     write->has_ended = true;
+    pthread_mutex_unlock(&write->news);
     pthread_mutex_lock(&write->disk->threads.lock);
     write->ending = ending;
     write->object = object;
@@ -228,11 +234,15 @@ deliver(struct mail *mail)
 static void
 tell(struct disk_write *write)
 {
-    if (write->on_written == NULL || atomic_exchange(&write->has_mail, true))
+    if (write->on_written == NULL)
         return;
-    atomic_fetch_add(&write->references, 1);
-    write->mail.deliver = deliver;
-    loop_post(write->home, &write->mail);
+    pthread_mutex_lock(&write->news);
+    if (!write->has_ended && !atomic_exchange(&write->has_mail, true)) {
+        atomic_fetch_add(&write->references, 1);
+        write->mail.deliver = deliver;
+        loop_post(write->home, &write->mail);
+    }
+    pthread_mutex_unlock(&write->news);
 }
 
 /* ---- the writer's */
@@ -438,7 +448,9 @@ finish(struct disk_write *write, enum ending ending)
         atomic_store(&write->object->is_gone, true);
         count(&disk->counts.dropped_writes, 1);
         disk_drop(disk, write->hash, NULL); /* what is there is older */
+        disk_tell_lost(disk, write->hash);
     }
+    atomic_store(&write->body->is_growing, false);
     object_unref(write->object);
     unref(write);
 }

@@ -24,6 +24,8 @@
 #define READS_IN_ROW 16u
 #define IDLE_TICK_MS 10000u
 #define BUSY_TICK_MS 500u
+#define GATHER_MS 4u           /* small writes wait for others to come along */
+#define GATHER_BYTES (512u * 1024)
 
 enum step { STEP_WRITE, STEP_LOAD, STEP_SYNC, STEP_READ, STEP_NONE };
 #define ROLES 3u /* the first steps */
@@ -35,6 +37,25 @@ wake(struct disk_threads *threads)
 {
     if (threads->idle > 0)
         pthread_cond_signal(&threads->is_work);
+}
+
+/* A job has come. Waking a thread for each small one would cost more than writing
+ * it: the first has its time set, and is written with those that follow. */
+static void
+plan_write(struct disk_threads *threads, const struct disk_job *job)
+{
+    uint64_t now_ms = clock_monotonic_ms();
+    bool is_first = threads->jobs_due_ms == 0;
+    bool is_enough = job->kind == JOB_STREAM || threads->job_bytes >= GATHER_BYTES;
+
+    if (is_first)
+        threads->jobs_due_ms = now_ms + GATHER_MS;
+    if (is_enough && threads->jobs_due_ms > now_ms)
+        threads->jobs_due_ms = now_ms;
+    else if (!is_first)
+        return;
+    if (!threads->is_writing) /* who writes sees it anyway */
+        wake(threads);
 }
 
 bool
@@ -54,8 +75,7 @@ disk_push_job(struct disk *disk, struct disk_job *job, bool is_forced)
         threads->jobs_end = &job->next;
         threads->job_count++;
         threads->job_bytes += job->bytes;
-        if (!threads->is_writing) /* who writes sees it anyway */
-            wake(threads);
+        plan_write(threads, job);
     }
     pthread_mutex_unlock(&threads->lock);
     return is_taken;
@@ -206,13 +226,17 @@ do_write(struct disk *disk)
 
     threads->is_writing = true;
     threads->wants_turn = false;
+    threads->jobs_due_ms = 0;
     pthread_mutex_unlock(&threads->lock);
     disk_write_turn(disk);
-    is_busy = disk->append.dirty_ms != 0 || atomic_load(&disk->is_failed);
+    is_busy = disk->append.dirty_ms != 0 || atomic_load(&disk->is_failed) ||
+              disk->reclaim.gone != NULL;
     pthread_mutex_lock(&threads->lock);
     threads->is_writing = false;
     threads->tick_ms = clock_monotonic_ms() + (is_busy ? BUSY_TICK_MS : IDLE_TICK_MS);
-    if (threads->jobs != NULL || threads->wants_turn)
+    if (threads->jobs != NULL && threads->jobs_due_ms == 0)
+        threads->wants_turn = true; /* more than one turn can write */
+    if (threads->wants_turn)
         wake(threads);
 }
 
@@ -246,6 +270,15 @@ do_sync(struct disk *disk)
     threads->is_syncing = false;
 }
 
+/* When the writer is to look around at the latest. */
+static uint64_t
+write_due_ms(const struct disk_threads *threads)
+{
+    if (threads->jobs_due_ms > 0 && threads->jobs_due_ms < threads->tick_ms)
+        return threads->jobs_due_ms;
+    return threads->tick_ms;
+}
+
 static bool
 is_possible(const struct disk *disk, enum step step, uint64_t now_ms)
 {
@@ -254,7 +287,7 @@ is_possible(const struct disk *disk, enum step step, uint64_t now_ms)
     switch (step) {
     case STEP_WRITE:
         return !threads->is_writing &&
-               (threads->jobs != NULL || threads->wants_turn || now_ms >= threads->tick_ms);
+               (threads->wants_turn || now_ms >= write_due_ms(threads));
     case STEP_LOAD:
         return !threads->is_loading && !disk_load_is_over(&disk->load);
     case STEP_SYNC:
@@ -289,7 +322,7 @@ choose(const struct disk *disk, enum step last, unsigned *last_role)
 static void
 wait_for_work(struct disk_threads *threads)
 {
-    uint64_t ms = threads->tick_ms;
+    uint64_t ms = write_due_ms(threads);
     struct timespec until = { (time_t)(ms / 1000), (long)(ms % 1000 * 1000000) };
 
     threads->idle++;

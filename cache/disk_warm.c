@@ -48,6 +48,7 @@ lose(struct disk *disk, struct disk_body *body)
         return;
     errno = error;
     disk_drop_unreadable(disk, body->hash, body->place.slot != 0 ? &body->place : NULL);
+    disk_tell_lost(disk, body->hash);
 }
 
 void

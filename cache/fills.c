@@ -77,15 +77,17 @@ bool
 fills_list(struct fill *fill)
 {
     struct shard *shard = shard_of(fill->fills, fill->hash);
+    bool is_first;
 
     pthread_mutex_lock(&shard->lock);
-    fill->is_listed = find(shard, fill->hash, fill->key) == NULL;
-    if (fill->is_listed) {
+    is_first = find(shard, fill->hash, fill->key) == NULL;
+    fill->is_listed = is_first;
+    if (is_first) {
         list_push_back(&shard->buckets[fill->hash / SHARDS % BUCKETS], &fill->link);
         atomic_fetch_add_explicit(&fill->fills->count, 1, memory_order_relaxed);
     }
     pthread_mutex_unlock(&shard->lock);
-    return fill->is_listed;
+    return is_first; /* it may have been forgotten since */
 }
 
 static void

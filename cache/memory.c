@@ -380,6 +380,33 @@ memory_remove(struct memory *memory, struct object *object)
     let_go(memory, out);
 }
 
+/* Takes out one. */
+static struct object *
+detach_useless(struct memory *memory, struct shard *shard, uint64_t hash,
+               bool (*is_useless)(const struct object *object))
+{
+    struct object **place = shard_bucket(shard, hash);
+
+    while (*place != NULL && ((*place)->hash != hash || !is_useless(*place)))
+        place = &(*place)->resident.next;
+    return *place != NULL ? detach(memory, shard, place) : NULL;
+}
+
+void
+memory_prune(struct memory *memory, uint64_t hash,
+             bool (*is_useless)(const struct object *object))
+{
+    struct shard *shard = shard_of(memory, hash);
+    struct object *out;
+
+    do {
+        shard_lock(shard);
+        out = detach_useless(memory, shard, hash, is_useless);
+        shard_unlock(shard);
+        let_go(memory, out);
+    } while (out != NULL);
+}
+
 /* ---- the tier */
 
 struct memory *

@@ -44,6 +44,10 @@ bool memory_forget(struct memory *memory, uint64_t hash, struct slice key);
 /* Forgets this very object, if it is here still. */
 void memory_remove(struct memory *memory, struct object *object);
 
+/* Forgets objects with this hash that are of no use any more. */
+void memory_prune(struct memory *memory, uint64_t hash,
+                  bool (*is_useless)(const struct object *object));
+
 /* Calls each for every object, a few hundred at a time under a lock: for
  * commands. each must be quick and not call back. What is put meanwhile may make
  * it come to an object twice, but never pass over one that stays. False ends it. */

@@ -35,6 +35,7 @@ struct segment {
     _Atomic uint64_t bytes;    /* of the file; of the one that is written: allocated so far */
     _Atomic uint64_t min_seq;  /* of its objects; UINT64_MAX: none */
     _Atomic bool is_gone;      /* reclaimed */
+    struct segment *next_gone; /* of those that are still read (disk_reclaim.c) */
 };
 
 /* What is known of a record without reading it; 32 bytes in the file, too. */

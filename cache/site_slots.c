@@ -41,9 +41,22 @@ site_slot_discount(struct site_slots *slots, uint16_t number, uint8_t size_class
                               memory_order_relaxed);
 }
 
+void
+site_slot_set_quota(struct site_slots *slots, uint16_t number, uint64_t max_bytes)
+{
+    uint64_t before = atomic_exchange(&slots->items[number].quota, max_bytes);
+
+    if (before == 0 && max_bytes != 0)
+        atomic_fetch_add(&slots->quotas, 1);
+    if (before != 0 && max_bytes == 0)
+        atomic_fetch_sub(&slots->quotas, 1);
+}
+
 uint16_t
 site_slot_over_quota(struct site_slots *slots)
 {
+    if (atomic_load_explicit(&slots->quotas, memory_order_relaxed) == 0)
+        return 0;
     for (uint16_t i = 1; i < INDEX_SITES; i++) {
         uint64_t quota = atomic_load_explicit(&slots->items[i].quota, memory_order_relaxed);
 

@@ -23,6 +23,7 @@ struct site_slot {
 
 struct site_slots {
     struct site_slot items[INDEX_SITES];
+    _Atomic unsigned quotas;      /* sites that have one */
 };
 
 /* The number of a site, now or from now on. */
@@ -31,6 +32,9 @@ uint16_t site_slot_of(struct site_slots *slots, uint32_t site);
 /* Counts an object of this class at a number, or no longer. */
 void site_slot_count(struct site_slots *slots, uint16_t number, uint8_t size_class);
 void site_slot_discount(struct site_slots *slots, uint16_t number, uint8_t size_class);
+
+/* Sets the quota of a number; 0: none. */
+void site_slot_set_quota(struct site_slots *slots, uint16_t number, uint64_t max_bytes);
 
 /* A number whose site is over its quota; 0: none. */
 uint16_t site_slot_over_quota(struct site_slots *slots);

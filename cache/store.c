@@ -98,6 +98,28 @@ take_key(const char *path, struct hash_key *key, struct err *err)
 
 /* ---- opening and closing */
 
+/* Its content could not be written after all, turned out to be damaged, or is in a
+ * segment that was reclaimed: who reads it may do so to the end, but who begins had
+ * better take the copy that was written since, or none. */
+static bool
+is_lost(const struct object *object)
+{
+    struct disk_body *body;
+
+    if (atomic_load_explicit(&object->is_gone, memory_order_relaxed))
+        return true;
+    if (object->body != NULL)
+        return false;
+    body = atomic_load_explicit(&object->on_disk, memory_order_acquire);
+    return body != NULL && (disk_body_is_lost(body) || !disk_body_is_current(body));
+}
+
+static void
+on_lost(void *store, uint64_t hash)
+{
+    memory_prune(((struct store *)store)->memory, hash, is_lost);
+}
+
 static bool
 is_hot(void *store, uint64_t hash)
 {
@@ -116,7 +138,8 @@ disk_conf(struct store *store, const struct store_conf *conf)
         .threads = (unsigned)conf->threads,
         .verify = (enum disk_verify)conf->verify,
         .is_hot = is_hot,
-        .hot_arg = store,
+        .on_lost = on_lost,
+        .arg = store,
     };
 }
 
@@ -254,6 +277,13 @@ store_adopt(const struct store_conf *conf, struct err *err)
     return store;
 }
 
+struct store *
+store_ref(struct store *store)
+{
+    registered_ref(&store->registered);
+    return store;
+}
+
 void
 store_unref(struct store *store)
 {
@@ -337,22 +367,6 @@ store_judge(struct store *store, struct object *object)
     return verdict;
 }
 
-/* Its content could not be written after all, turned out to be damaged, or is in a
- * segment that was reclaimed: who reads it may do so to the end, but who begins had
- * better take the copy that was written since, or none. */
-static bool
-is_lost(const struct object *object)
-{
-    struct disk_body *body;
-
-    if (atomic_load_explicit(&object->is_gone, memory_order_relaxed))
-        return true;
-    if (object->body != NULL)
-        return false;
-    body = atomic_load_explicit(&object->on_disk, memory_order_acquire);
-    return body != NULL && (disk_body_is_lost(body) || !disk_body_is_current(body));
-}
-
 struct object *
 store_find(struct store *store, uint64_t hash, struct slice key)
 {
@@ -372,10 +386,14 @@ store_ask(struct store *store, struct disk_query *query)
            disk_find(store->disk, query);
 }
 
+/* What was forgotten or reclaimed while the answer was on its way must not stay. Who
+ * forgets does so on disk first, so that one of the two sees the other. */
 void
 store_found(struct store *store, struct object *object)
 {
     (void)memory_add(store->memory, object);
+    if (is_lost(object) || !disk_may_have(store->disk, object->hash))
+        memory_remove(store->memory, object);
 }
 
 bool
@@ -424,7 +442,7 @@ void
 store_forget(struct store *store, uint64_t hash, struct slice key)
 {
     fill_forget(store->fills, hash, key);
-    memory_forget(store->memory, hash, key);
-    if (store->disk != NULL)
+    if (store->disk != NULL) /* before memory: see store_found() */
         disk_forget(store->disk, hash, key);
+    memory_forget(store->memory, hash, key);
 }

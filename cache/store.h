@@ -21,6 +21,8 @@ struct store_conf;
  * says of sizes. NULL with err. Main thread. */
 struct store *store_adopt(const struct store_conf *conf, struct err *err);
 
+struct store *store_ref(struct store *store);
+
 /* The last reference closes it, behind the caller's back. NULL is fine. */
 void store_unref(struct store *store);
 

@@ -49,6 +49,9 @@ cache_answer_status(struct exchange *ex)
 {
     struct cached *cached = ex->cached;
 
+    if (cached->is_told)
+        return;
+    cached->is_told = true;
     if (cached->conf->sends_status)
         fields_add(&ex->response.fields, &ex->arena, FIELD_CACHE_STATUS,
                    cache_status_text(&ex->arena, &cached->outcome));
@@ -72,13 +75,12 @@ add_fields(struct exchange *ex, const struct object *object)
 {
     struct cached *cached = ex->cached;
     int64_t now = cached_now(ex);
+    uint32_t age = lifetime_age(&object->life, now);
 
-    if (cached->outcome.forward == CACHE_FORWARD_NONE || object->life.initial_age_s > 0)
-        fields_add(&ex->response.fields, &ex->arena, FIELD_AGE,
-                   number(ex, lifetime_age(&object->life, now)));
+    if (cached->outcome.forward == CACHE_FORWARD_NONE || age > 0)
+        fields_add(&ex->response.fields, &ex->arena, FIELD_AGE, number(ex, age));
     cached->outcome.has_ttl = true;
     cached->outcome.ttl_s = lifetime_left(&object->life, now);
-    cache_answer_status(ex);
     if (ex->listener->mode->adds_via)
         fields_add(&ex->response.fields, &ex->arena, FIELD_VIA, via_value("HTTP/1.1", 1));
 }
@@ -158,7 +160,6 @@ make_unsatisfiable(struct exchange *ex, uint64_t whole_bytes)
     exchange_answer_with(ex, 416, END_DONE, NULL, slice_make(NULL, 0));
     fields_set(&ex->response.fields, &ex->arena, FIELD_CONTENT_RANGE,
                arena_copy(&ex->arena, value));
-    cache_answer_status(ex);
 }
 
 bool
@@ -302,7 +303,6 @@ cache_answer_growing(struct exchange *ex)
     if (object->life.initial_age_s > 0)
         fields_add(&ex->response.fields, &ex->arena, FIELD_AGE,
                    number(ex, lifetime_age(&object->life, cached_now(ex))));
-    cache_answer_status(ex);
     if (ex->listener->mode->adds_via)
         fields_add(&ex->response.fields, &ex->arena, FIELD_VIA, via_value("HTTP/1.1", 1));
     if (validate_request(&ex->request.fields, &stored, cached_now(ex)) == VALIDATE_NOT_MODIFIED) {

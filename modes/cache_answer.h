@@ -24,7 +24,7 @@ bool cache_answer_sends(const struct exchange *ex, const struct object *object,
 /* cache_answer() of a fill whose head is there, which ex->cached->reader reads. */
 void cache_answer_growing(struct exchange *ex);
 
-/* Tells the client what the cache did, in a response from upstream. */
+/* Tells the client what the cache did: Cache-Status, once, whoever made the response. */
 void cache_answer_status(struct exchange *ex);
 
 #endif

@@ -71,6 +71,7 @@ add_internet(struct places *places, struct exchange *ex, const struct listener_c
 {
     if (listener->cache.store == NULL)
         return;
+    ex->listener = (struct listener_conf *)listener;
     ex->site = NULL;
     ex->route = NULL;
     ex->to = (struct destination){

@@ -48,6 +48,8 @@ struct cached {
     uint64_t hash, place_hash;    /* of both */
     struct slice vary;            /* names of the variants' fields; empty: there are none */
     uint64_t generation;          /* of the primary object that has variants */
+    uint64_t seq;                 /* ALONE: of purges, when it began to ask upstream */
+    int64_t request_s;            /* ... and when that was */
     struct object *object;        /* found at place; counted. NULL: nothing */
     struct finding *finding;      /* under way on disk */
     struct purge_request *purge;  /* under way */
@@ -67,6 +69,7 @@ struct cached {
     bool goes_alone;              /* what was fetched for it is of no use */
     bool has_content;             /* content is initialised */
     bool is_counted;
+    bool is_told;                 /* the client, by Cache-Status */
 };
 
 /* The wall clock, in seconds. */

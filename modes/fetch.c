@@ -15,12 +15,11 @@
 #include "modes/fetch_inside.h"
 
 #include "cache/cache_conf.h"
-#include "cache/update.h"
 #include "cache/validate.h"
 #include "modes/keep.h"
+#include "modes/look_up.h"
 #include "modes/road.h"
 #include "server/generation.h"
-#include "server/http/uri.h"
 
 /* ---- downstream of a fetch */
 
@@ -224,32 +223,15 @@ make_request(struct fetch *fetch, struct exchange *from)
         fields_remove(&request->fields, FIELD_ACCEPT_ENCODING);
 }
 
-/* What of the query makes no difference does not go upstream: an answer that
- * tells of it would be given to others. */
-static struct slice
-target_of(struct exchange *ex, const struct exchange *from)
-{
-    const struct key_conf *key = &from->cached->conf->key;
-    struct slice scheme, authority, path, query;
-    struct slice url = cache_key_url(from->cached->key);
-
-    if (key->rules.bytes == 0 || from->request.query.data == NULL ||
-        uri_parse_absolute(url, &scheme, &authority, &path, &query) < 0)
-        return fetch_copy(ex, from->out.target);
-    if (slice_equal(authority, SLICE("")) || path.bytes == 0)
-        return fetch_copy(ex, from->out.target);
-    return fetch_copy(ex, slice_skip(url, (size_t)(path.data - url.data)));
-}
-
 /* Where the asking exchange would have gone. */
 static void
-copy_way(struct exchange *ex, const struct exchange *from)
+copy_way(struct exchange *ex, struct exchange *from)
 {
     ex->site = from->site;
     ex->route = from->route;
     ex->to = from->to;
     ex->to.host = fetch_copy(ex, from->to.host);
-    ex->out.target = target_of(ex, from);
+    ex->out.target = fetch_copy(ex, look_up_target(from));
     ex->out.authority = fetch_copy(ex, from->out.authority);
     ex->out.proxy_authorization = fetch_copy(ex, from->out.proxy_authorization);
     ex->normal_path = fetch_copy(ex, from->normal_path);

@@ -67,7 +67,23 @@ pass_cookies(const struct fetch *fetch)
     struct cached *to = fetch->asker;
 
     while (to != NULL && (field = fields_next(from, FIELD_SET_COOKIE, field)) != NULL)
-        fields_add(&to->cookies, &to->ex->arena, FIELD_SET_COOKIE, fetch_copy(to->ex, field->value));
+        fields_add(&to->cookies, &to->ex->arena, FIELD_SET_COOKIE,
+                   fetch_copy(to->ex, field->value));
+}
+
+/* What came is of no use: who waits goes upstream alone. */
+static enum step
+send_away(struct exchange *ex)
+{
+    struct fetch *fetch = ex->fetch;
+    struct object *object = keep_private(ex);
+
+    if (fetch->asker != NULL)
+        fetch->asker->goes_alone = true;
+    if (object != NULL)
+        fill_set_private(fetch->fill, object, 0);
+    object_unref(object);
+    return fail(ex);
 }
 
 /* 304: what is stored is good still. */
@@ -77,8 +93,10 @@ freshen(struct exchange *ex)
     struct fetch *fetch = ex->fetch;
     struct object *object;
 
-    if (!update_selects(&fetch->validate->fields, &ex->response.fields))
-        return fail(ex);
+    if (!update_selects(&fetch->validate->fields, &ex->response.fields)) {
+        store_forget(fetch->cached.store, fetch->validate->hash, fetch->validate->key);
+        return send_away(ex);
+    }
     object = keep_freshened(ex, &fetch->cached, fetch->validate, fetch->seq, fetch->request_s);
     if (object == NULL)
         object = object_ref(fetch->validate); /* good for those who wait, at least */
@@ -176,16 +194,10 @@ static enum step
 leave_alone(struct exchange *ex)
 {
     struct fetch *fetch = ex->fetch;
-    struct object *object = keep_private(ex);
 
     store_pass(fetch->cached.store, slices_passed_hash(fetch->cached.place_hash),
                cached_now(ex));
-    if (fetch->asker != NULL)
-        fetch->asker->goes_alone = true;
-    if (object != NULL)
-        fill_set_private(fetch->fill, object, 0);
-    object_unref(object);
-    return fail(ex);
+    return send_away(ex);
 }
 
 /* What came for a part, as the whole would have come. */

@@ -11,12 +11,19 @@
 struct finding {
     struct disk_query query;
     struct worker *worker;
-    struct store *store;
+    struct store *store;     /* counted: the exchange, and its snapshot, may go first */
     void (*on_found)(void *arg); /* NULL: forgotten */
     void *arg;
     bool is_answered;
     char key[];
 };
+
+static void
+free_finding(struct finding *finding)
+{
+    store_unref(finding->store);
+    free(finding);
+}
 
 static void
 on_answer(struct disk_query *query)
@@ -46,7 +53,7 @@ ask_disk(const struct cached *cached, uint64_t hash, struct slice key)
         return NULL;
     memcpy(finding->key, key.data, key.bytes);
     finding->worker = worker;
-    finding->store = cached->store;
+    finding->store = store_ref(cached->store);
     finding->query = (struct disk_query){
         .home = worker->loop,
         .hash = hash,
@@ -55,7 +62,7 @@ ask_disk(const struct cached *cached, uint64_t hash, struct slice key)
         .on_found = on_answer,
     };
     if (!store_ask(cached->store, &finding->query)) {
-        free(finding);
+        free_finding(finding);
         return NULL;
     }
     worker->errands++;
@@ -85,7 +92,7 @@ finding_take(struct finding *finding)
     struct object *object = finding->query.found;
 
     must(finding->is_answered);
-    free(finding);
+    free_finding(finding);
     return object;
 }
 
@@ -98,5 +105,5 @@ finding_forget(struct finding *finding)
     if (!finding->is_answered)
         return; /* on_answer() frees it */
     object_unref(finding->query.found);
-    free(finding);
+    free_finding(finding);
 }

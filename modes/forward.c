@@ -27,6 +27,8 @@
 #include "server/tls/tls_demands.h"
 #include "server/upstream/parent.h"
 
+#include <inttypes.h>
+
 struct forward_conf {
     struct listener_conf listener;
     struct prefix_set *allow_destination; /* besides public addresses */
@@ -158,6 +160,21 @@ load_trust(struct forward_conf *forward, const struct conf *conf, struct arena *
     return forward->tls != NULL ? 0 : err_prefix(err, "tls_ca: ");
 }
 
+/* What is stored is asked no more where it came from: listeners that share a store
+ * share what they fetched only if they have the same rules for that. */
+static void
+name_destinations(struct forward_conf *forward, struct arena *arena)
+{
+    uint64_t allowed = prefix_set_digest(forward->allow_destination);
+    uint64_t denied = prefix_set_digest(forward->deny_destination);
+    const char *ca = forward->listener.upstream_ca;
+
+    if (allowed != 0 || denied != 0 || ca != NULL)
+        forward->listener.cache.destinations =
+            arena_printf(arena, " for %016" PRIx64 "-%016" PRIx64 " %s", allowed, denied,
+                         ca != NULL ? ca : "");
+}
+
 static int
 finish(struct listener_conf *listener, struct conf *conf, struct arena *arena, struct err *err)
 {
@@ -171,6 +188,7 @@ finish(struct listener_conf *listener, struct conf *conf, struct arena *arena, s
     if (forward->special == NULL || listener->allow_client == NULL ||
         add_anonymity(forward, arena) < 0)
         return err_set(err, "no memory");
+    name_destinations(forward, arena);
     if (load_trust(forward, conf, arena, err) < 0 ||
         cache_conf_finish(&listener->cache, &conf->stores, arena, err) < 0)
         return -1;

@@ -24,19 +24,45 @@ add_date(struct exchange *ex, int64_t now)
                arena_copy(&ex->arena, slice_make(text, DATE_BYTES)));
 }
 
-/* The response's Vary, and what the site always varies on. */
+/* Who may read it by script: what names an origin was made for that one (the Fetch
+ * standard, "CORS protocol and HTTP caches"), though many servers forget to say so. */
+static bool
+is_for_origin(const struct fields *fields)
+{
+    struct slice value = fields_get(fields, FIELD_ACCESS_CONTROL_ALLOW_ORIGIN);
+
+    return value.bytes > 0 && !slice_equal(value, SLICE("*"));
+}
+
+/* A coding was chosen by what the client accepts, whether Vary says so or not; so was
+ * none, where others were given one. */
+static bool
+is_for_encoding(const struct fields *fields, const struct cached *cached)
+{
+    return fields_has(fields, FIELD_CONTENT_ENCODING) ||
+           (cached->vary.bytes > 0 && slice_list_has(cached->vary, SLICE("accept-encoding")));
+}
+
+/* The response's Vary, what it should have said there, and what the site always varies
+ * on. */
 static struct slice
 vary_of(struct exchange *ex, const struct cached *cached)
 {
     const struct strings *always = &cached->conf->vary_on;
-    struct fields merged = ex->response.fields;
+    const struct fields *fields = &ex->response.fields;
+    bool is_coded = is_for_encoding(fields, cached);
+    bool has_origin = is_for_origin(fields);
     struct fields *copy;
 
-    if (likely(always->count == 0))
-        return vary_names(&merged, &ex->arena);
-    copy = fields_copy(&merged, &ex->arena);
+    if (likely(always->count == 0 && !is_coded && !has_origin))
+        return vary_names(fields, &ex->arena);
+    copy = fields_copy(fields, &ex->arena);
     if (copy == NULL)
         return SLICE("*");
+    if (is_coded)
+        fields_add(copy, &ex->arena, FIELD_VARY, SLICE("accept-encoding"));
+    if (has_origin)
+        fields_add(copy, &ex->arena, FIELD_VARY, SLICE("origin"));
     for (size_t i = 0; i < always->count; i++)
         fields_add(copy, &ex->arena, FIELD_VARY, always->items[i]);
     return vary_names(copy, &ex->arena);
@@ -399,6 +425,8 @@ keep_freshened(struct exchange *ex, const struct cached *cached, struct object *
         head.life = keep.life;
         head.fields = kept_fields(ex, true);
         object = head.fields != NULL ? object_freshened(old, &head) : NULL;
+    } else if (keep.verdict == NOT_STORABLE_NO_STORE || keep.verdict == NOT_STORABLE_PRIVATE) {
+        store_forget(cached->store, old->hash, old->key); /* it is nobody else's any more */
     }
     ex->response = from;
     if (object != NULL)

@@ -42,7 +42,8 @@ void keep_invalidate(struct exchange *ex);
 
 /* Copies the content of ex->response into the store as it passes by, where an
  * exchange that went upstream alone brought something storable: ranges, answers
- * to POST or to requests with credentials. */
+ * to POST or to requests with credentials. A range is combined with the part that
+ * is stored (part.h). */
 void keep_passing(struct exchange *ex);
 void keep_passing_end(struct exchange *ex);
 

@@ -27,7 +27,7 @@ update_by_head(struct exchange *ex)
     if (old == NULL || old->kind != OBJECT_RESPONSE || ex->response.status != old->status)
         return;
     if (update_head_agrees(&old->fields, &ex->response.fields))
-        object_unref(keep_freshened(ex, cached, old, store_seq(cached->store), cached_now(ex)));
+        object_unref(keep_freshened(ex, cached, old, cached->seq, cached->request_s));
     else
         store_forget(cached->store, cached->place_hash, cached->place);
 }
@@ -99,13 +99,13 @@ keep_passing(struct exchange *ex)
     struct keep keep;
     struct tee *tee;
 
-    if (look_up_is_told_more(ex))
+    if (look_up_is_told_more(ex) || !slice_equal(ex->out.target, look_up_target(ex)))
         return;
     if (ex->request.method == METHOD_HEAD)
         update_by_head(ex);
     if (ex->request.method == METHOD_HEAD || ex->response.status == 304)
         return;
-    keep_judge(&keep, ex, cached, cached_now(ex));
+    keep_judge(&keep, ex, cached, cached->request_s);
     if (keep.verdict != STORABLE) {
         cached->outcome.detail = storable_text(keep.verdict);
         return;
@@ -115,7 +115,7 @@ keep_passing(struct exchange *ex)
     tee = arena_zalloc(&ex->arena, sizeof(*tee));
     if (tee == NULL)
         return;
-    tee->object = keep_object(&keep, ex, store_seq(cached->store), length);
+    tee->object = keep_object(&keep, ex, cached->seq, length);
     if (tee->object == NULL)
         return;
     tee->ex = ex;

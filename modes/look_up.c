@@ -79,13 +79,17 @@ staleness(const struct exchange *ex, const struct object *object)
 
 /* ---- deciding */
 
-/* Whether what is fetched for it is for others, too. */
+/* Whether what is fetched for it is for others, too. If-Match and If-Unmodified-Since
+ * are the origin's to judge (RFC 9110 sections 13.1.1 and 13.1.4): a fetch has neither. */
 static bool
 may_fetch(const struct exchange *ex)
 {
+    const struct fields *fields = &ex->request.fields;
+
     return ex->request.method != METHOD_HEAD &&
            !directives_has(&ex->cached->directives, DIRECTIVE_NO_STORE) &&
-           !fields_has(&ex->request.fields, FIELD_AUTHORIZATION);
+           !fields_has(fields, FIELD_AUTHORIZATION) && !fields_has(fields, FIELD_IF_MATCH) &&
+           !fields_has(fields, FIELD_IF_UNMODIFIED_SINCE);
 }
 
 /* Whether it is worth asking for parts. */
@@ -159,7 +163,6 @@ missed(struct exchange *ex, enum cache_forward forward)
         cached->state = CACHED_DONE;
         exchange_answer(ex, 504, END_ANSWERED, "The cache does not have it, and the request says "
                                                "that nobody else may be asked.");
-        cache_answer_status(ex);
         return STEP_ANSWER;
     }
     if (!may_fetch(ex) || store_is_passed(cached->store, cached->place_hash, cached_now(ex)))

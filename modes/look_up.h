@@ -14,6 +14,10 @@ enum step look_up(struct exchange *ex);
 /* What the key of its answer is made of: where it comes from, and by which URL. */
 struct key_parts look_up_parts(struct exchange *ex);
 
+/* ex->out.target as the key has it: parameters that make no difference are not in it,
+ * as an answer that tells of them would be given to others. */
+struct slice look_up_target(struct exchange *ex);
+
 /* The request has fields that change what origins answer, in no key: a client's
  * certificate, another URL or method. Nothing is kept of the answer. */
 bool look_up_is_told_more(const struct exchange *ex);

@@ -24,15 +24,19 @@ is_override(const struct field *field)
         SLICE_INIT("X-Original-Host"),        SLICE_INIT("X-Host"),
         SLICE_INIT("X-HTTP-Host-Override"),   SLICE_INIT("X-HTTP-Method-Override"),
         SLICE_INIT("X-HTTP-Method"),          SLICE_INIT("X-Method-Override"),
-        SLICE_INIT("X-Forwarded-Scheme"),     SLICE_INIT("X-Forwarded-Path"),
-        SLICE_INIT("X-Forwarded-SSL"),
+        SLICE_INIT("X-Original-URI"),         SLICE_INIT("X-HTTP-Path-Override"),
+        SLICE_INIT("X-URL-Scheme"),           SLICE_INIT("X-Scheme"),
     };
+    static const struct slice forwarded = SLICE_INIT("X-Forwarded-"); /* -User, -Ssl ... */
 
     if (field->id == FIELD_X_FORWARDED || field->id == FIELD_X_FORWARDED_SERVER)
         return true;
     if (field->id != FIELD_OTHER || field->name.bytes < 6 ||
         ascii_lower(field->name.data[0]) != 'x' || field->name.data[1] != '-')
         return false;
+    if (field->name.bytes > forwarded.bytes &&
+        slice_equal_nocase(slice_make(field->name.data, forwarded.bytes), forwarded))
+        return true;
     for (size_t i = 0; i < ARRAY_COUNT(names); i++)
         if (slice_equal_nocase(field->name, names[i]))
             return true;
@@ -53,8 +57,8 @@ look_up_is_told_more(const struct exchange *ex)
 {
     const struct fields *fields = &ex->request.fields;
 
-    return fields_has(fields, FIELD_CLIENT_CERT) || has_override(fields) ||
-           (ex->site == NULL && fields_has(fields, FIELD_FORWARDED));
+    return ex->request.wants_upgrade || fields_has(fields, FIELD_CLIENT_CERT) ||
+           has_override(fields) || (ex->site == NULL && fields_has(fields, FIELD_FORWARDED));
 }
 
 bool
@@ -63,7 +67,23 @@ look_up_is_for_cache(const struct exchange *ex)
     const struct request *request = &ex->request;
 
     return (request->method == METHOD_GET || request->method == METHOD_HEAD) &&
-           !request->has_body && !request->wants_upgrade && !look_up_is_told_more(ex);
+           !request->has_body && !look_up_is_told_more(ex);
+}
+
+/* By way of a parent, in somebody's name; and who may ask for it. */
+static struct slice
+internet_by(struct exchange *ex, const struct parent_conf *parent)
+{
+    struct slice whose = ex->listener->cache.destinations;
+
+    if (parent != NULL)
+        return arena_printf(&ex->arena, "internet by %s %s@%s:%d%.*s",
+                            parent->kind == PARENT_HTTP ? "http" : "socks5",
+                            parent->user != NULL ? parent->user : "", parent->host,
+                            (int)parent->port, SLICE_ARG(whose));
+    if (likely(whose.bytes == 0))
+        return SLICE("internet");
+    return arena_printf(&ex->arena, "internet%.*s", SLICE_ARG(whose));
 }
 
 /* Where it comes from. What the origin is told of the client's request besides
@@ -74,16 +94,57 @@ source_of(struct exchange *ex)
     const struct destination *to = &ex->to;
     struct slice name;
 
-    if (to->group == NULL && to->parent == NULL)
-        return SLICE("internet");
     if (to->group == NULL)
-        return arena_printf(&ex->arena, "internet by %s:%d", to->parent->host,
-                            (int)to->parent->port);
+        return internet_by(ex, to->parent);
     name = slice_of(to->group->name);
     if (ex->out.authority.data == ex->request.authority.data)
         return name;
     return arena_printf(&ex->arena, "%.*s for %.*s:%u", SLICE_ARG(name),
                         SLICE_ARG(ex->request.host), ex->request.port);
+}
+
+/* Whether a pair of Forwarded says no more than everybody sees: addresses of proxies,
+ * and that name's value. */
+static bool
+is_no_news(struct slice pair, struct slice name, struct slice seen)
+{
+    if (pair.bytes <= name.bytes ||
+        !slice_equal_nocase(slice_make(pair.data, name.bytes), name))
+        return false;
+    pair = slice_skip(pair, name.bytes);
+    if (pair.bytes == seen.bytes + 2 && pair.data[0] == '"' && pair.data[pair.bytes - 1] == '"')
+        pair = slice_make(pair.data + 1, seen.bytes);
+    return seen.data == NULL || slice_equal(pair, seen);
+}
+
+/* The pairs of Forwarded (RFC 7239) that tell something. What is quoted is split as
+ * well: then there is more to tell apart, not less. */
+static struct slice
+forwarded_of(struct exchange *ex)
+{
+    struct slice list, pair, any = slice_make(NULL, 0);
+    char *text, *at;
+
+    if (ex->site == NULL || !fields_has(&ex->request.fields, FIELD_FORWARDED))
+        return slice_make("", 0);
+    list = fields_joined(&ex->request.fields, FIELD_FORWARDED, &ex->arena);
+    text = at = arena_alloc(&ex->arena, list.bytes + 1);
+    while (text != NULL && list.bytes > 0) {
+        size_t n = 0;
+
+        while (n < list.bytes && list.data[n] != ',' && list.data[n] != ';')
+            n++;
+        pair = slice_trim(slice_make(list.data, n));
+        list = slice_skip(list, n < list.bytes ? n + 1 : n);
+        if (pair.bytes == 0 || is_no_news(pair, SLICE("for="), any) ||
+            is_no_news(pair, SLICE("by="), any) ||
+            is_no_news(pair, SLICE("host="), ex->request.authority) ||
+            is_no_news(pair, SLICE("proto="), ex->request.scheme))
+            continue;
+        at = mempcpy(at, pair.data, pair.bytes);
+        *at++ = ';';
+    }
+    return slice_make(text, (size_t)(at - text));
 }
 
 /* What a trusted proxy before us, or the client of a forward listener, says that was
@@ -96,7 +157,8 @@ told_of(struct exchange *ex)
     const struct slice seen[ARRAY_COUNT(ids)] = { ex->request.scheme, ex->request.authority };
     const struct fields *fields = &ex->request.fields;
     struct slice values[ARRAY_COUNT(ids)];
-    bool is_news = false;
+    struct slice forwarded = forwarded_of(ex);
+    bool is_news = forwarded.bytes > 0;
 
     for (size_t i = 0; i < ARRAY_COUNT(ids); i++) {
         bool has = fields_has(fields, ids[i]);
@@ -106,8 +168,9 @@ told_of(struct exchange *ex)
     }
     if (likely(!is_news))
         return slice_make("", 0);
-    return arena_printf(&ex->arena, "%.*s\n%.*s\n%.*s\n%.*s", SLICE_ARG(values[0]),
-                        SLICE_ARG(values[1]), SLICE_ARG(values[2]), SLICE_ARG(values[3]));
+    return arena_printf(&ex->arena, "%.*s\n%.*s\n%.*s\n%.*s\n%.*s", SLICE_ARG(values[0]),
+                        SLICE_ARG(values[1]), SLICE_ARG(values[2]), SLICE_ARG(values[3]),
+                        SLICE_ARG(forwarded));
 }
 
 /* A host that the configuration names: "app.internal:8080"; or the endpoint's. */
@@ -151,6 +214,21 @@ make_key(struct exchange *ex, struct cached *cached)
     cached->place = cached->key;
     cached->place_hash = cached->hash;
     return cached->key.data != NULL;
+}
+
+struct slice
+look_up_target(struct exchange *ex)
+{
+    const struct cached *cached = ex->cached;
+    struct slice target = ex->out.target, url = cache_key_url(cached->key);
+    ptrdiff_t mark = cached->conf->key.rules.bytes > 0 ? slice_find(target, '?') : -1;
+    ptrdiff_t kept = mark >= 0 ? slice_find(url, '?') : -1;
+
+    if (likely(mark < 0))
+        return target;
+    target.bytes = (size_t)mark;
+    return kept < 0 ? target : arena_printf(&ex->arena, "%.*s%.*s", SLICE_ARG(target),
+                                            SLICE_ARG(slice_skip(url, (size_t)kept)));
 }
 
 bool

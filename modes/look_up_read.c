@@ -34,9 +34,15 @@ narrow_encoding(struct exchange *ex)
 enum step
 look_up_alone(struct exchange *ex)
 {
-    ex->cached->state = CACHED_ALONE;
-    if (look_up_is_for_cache(ex))
+    struct cached *cached = ex->cached;
+
+    cached->state = CACHED_ALONE;
+    cached->seq = store_seq(cached->store);
+    cached->request_s = cached_now(ex);
+    if (look_up_is_for_cache(ex)) {
         narrow_encoding(ex);
+        ex->out.target = look_up_target(ex);
+    }
     return STEP_NEXT;
 }
 
@@ -270,7 +276,7 @@ suits_range(struct exchange *ex, const struct object *object)
         return false;
     return cache_answer_range(ex, object, fill_length(fill), &range) != RANGE_ONE ||
            range.first <= near ||
-           !fields_has(&object->fields, FIELD_ACCEPT_RANGES);
+           !slice_list_has(fields_get(&object->fields, FIELD_ACCEPT_RANGES), SLICE("bytes"));
 }
 
 /* It can be read as any stored object. */

@@ -146,6 +146,8 @@ deliver(struct exchange *ex)
 {
     if (ex->fetch != NULL)
         return fetch_deliver(ex);
+    if (ex->cached != NULL)
+        cache_answer_status(ex);
     pipeline_begin(ex); /* of an answer from before the filters' turn */
     switch (pipeline_deliver(ex)) {
     case FILTER_WAIT:
@@ -190,7 +192,6 @@ keep(struct exchange *ex)
     if (!method_is_safe(ex->request.method))
         keep_invalidate(ex);
     keep_passing(ex);
-    cache_answer_status(ex);
 }
 
 static enum step
@@ -459,6 +460,8 @@ on_interim(struct exchange *ex, unsigned status, const struct fields *fields)
 {
     struct fields copy = *fields;
 
+    if (ex->fetch != NULL)
+        pipeline_begin(ex);
     if (ex->filters != NULL)
         fields_remove_if(&copy, is_no_hint, NULL);
     if (fields_has(&copy, FIELD_CONNECTION))

@@ -433,18 +433,19 @@ request_framing(const struct request *request)
     return request->is_chunked ? H1_CHUNKED : H1_LENGTH;
 }
 
-/* Where the target of a request over TLS names no scheme, it is https. */
+/* The scheme is that of the connection, but where clients name any origin: otherwise a
+ * page that was made for http:// would be taken for the one of https://. */
 static void
-set_scheme(struct request *request)
+set_scheme(struct request *request, bool is_proxied, bool is_tls)
 {
     struct slice host;
     int port;
 
-    if (request->form == TARGET_ABSOLUTE || request->form == TARGET_AUTHORITY)
+    if ((request->form == TARGET_ABSOLUTE && is_proxied) || request->form == TARGET_AUTHORITY)
         return;
-    request->scheme = SLICE("https");
+    request->scheme = is_tls ? SLICE("https") : SLICE("http");
     if (uri_parse_authority(request->authority, &host, &port) < 0 || port < 0)
-        request->port = 443;
+        request->port = is_tls ? 443 : 80;
 }
 
 static void
@@ -472,8 +473,8 @@ begin_exchange(struct h1_downstream *d, struct slice head)
         d->reader.awaits_continue = ex->request.expects_continue;
         ex->request.body = &d->reader.source;
     }
-    if (d->client.is_tls)
-        set_scheme(&ex->request);
+    if (d->client.is_tls || ex->request.form == TARGET_ABSOLUTE)
+        set_scheme(&ex->request, listener->mode->is_proxy, d->client.is_tls);
     listener->mode->on_request(ex);
 }
 

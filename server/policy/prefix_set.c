@@ -12,6 +12,7 @@
 #include <endian.h>
 #include <stdlib.h>
 
+#include "server/base/hash.h"
 #include "server/base/must.h"
 
 struct range4 {
@@ -398,6 +399,19 @@ size_t
 prefix_set_count(const struct prefix_set *set)
 {
     return set->count;
+}
+
+uint64_t
+prefix_set_digest(const struct prefix_set *set)
+{
+    struct hash_key key = { { 0, 0 } };
+
+    if (set == NULL || (set->v4_count == 0 && set->v6_count == 0))
+        return 0;
+    must(!set->is_unsealed);
+    key.half[0] = hash_bytes(slice_make((const char *)set->v4,
+                                        set->v4_count * sizeof(*set->v4)), &key);
+    return hash_bytes(slice_make((const char *)set->v6, set->v6_count * sizeof(*set->v6)), &key);
 }
 
 /* ---- asking */

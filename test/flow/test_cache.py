@@ -281,6 +281,36 @@ def _(front):
     equal((found.status, found.get("ETag")), (200, '"three"'), "status when it has an old one")
 
 
+@test_fronts("If-Match and If-Unmodified-Since are judged by the origin, where they may not hold")
+def _(front):
+    held = ['"one"']
+
+    def serve(request, _link):
+        wanted = request.get("If-Match")
+        if wanted not in (None, held[0]) or request.has("If-Unmodified-Since"):
+            return answer(b"no", status="412 Precondition Failed")
+        return answer(b"yes", "Cache-Control: max-age=60", f"ETag: {held[0]}")
+
+    for line in ('If-Match: "zero"', "If-Unmodified-Since: Sat, 01 Jan 2022 00:00:00 GMT"):
+        path = unique()
+        origin().on(path, serve)
+        for _ in range(2):
+            equal(ask(front, path, line).status, 412, f"status for {line}, nothing stored")
+        equal(is_forwarded(ask(front, path), "uri-miss").status, 200, "status without")
+        equal(ask(front, path, line).status, 412, f"status for {line}, stored")
+        is_hit(ask(front, path, 'If-Match: "one"'), b"yes")
+
+
+@test("interim answers are for who asked, and are not stored")
+def _():
+    for front in FRONTS[:2]:
+        path = unique()
+        origin().on(path, head("HTTP/1.1 103 Early Hints", "Link: </x.css>") +
+                    answer(b"final", "Cache-Control: max-age=60"))
+        equal([r.status for r in ask(front, path).interim], [103], "before the answer")
+        equal(is_hit(ask(front, path), b"final").interim, [], "before a hit")
+
+
 @test("clients reload what a forward proxy has, not what a site has")
 def _():
     for front in FRONTS:

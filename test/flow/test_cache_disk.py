@@ -188,6 +188,27 @@ def _():
                         equal(found.body == canary(path), True, "content")
 
 
+@test("what has just been fetched is given again while it is still being written")
+def _():
+    failures = []
+
+    def fetch(daemon, number):
+        try:
+            for n in range(25):
+                for _ in range(2):
+                    ask(daemon, f"/soon{number}x{n}-700000")
+        except Exception as error:
+            failures.append(f"{type(error).__name__}: {str(error)[:200]}")
+
+    with Folder() as folder, folder.start(DISK="16M", SEGMENT="2M") as daemon:
+        threads = [threading.Thread(target=fetch, args=(daemon, n)) for n in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    equal(failures, [], "failures")
+
+
 @test("two stores keep apart, and a folder belongs to one daemon")
 def _():
     with Folder() as folder:

@@ -20,7 +20,8 @@ resolver = { servers = [ "127.0.0.1:@DNS@" ]; min_ttl = "0s"; stale = "0s"; };
 stores = ( { name = "main"; memory = "64M"; } );
 listeners = (
     { name = "web"; mode = "reverse"; listen = [ "127.0.0.1:@WEB@" ]; },
-    { name = "tls"; mode = "reverse"; listen = "127.0.0.1:0"; tls = { certificates = "@PEM@"; }; },
+    { name = "tls"; mode = "reverse"; listen = "127.0.0.1:0"; client_cert = true;
+      tls = { certificates = "@PEM@"; }; },
     { name = "out"; mode = "forward"; listen = "127.0.0.1:0"; connect_ports = "1-65535";
       http_ports = "1-65535"; allow_destination = [ "127.0.0.0/8" ]; cache = "main"; },
     { name = "behind"; mode = "reverse"; listen = "127.0.0.1:0"; forwarding = "both";
@@ -45,6 +46,8 @@ sites = (
     ); },
     { name = "named"; hosts = [ "named.test", "also.test" ]; group = "site"; host = "site.test";
       cache = "main"; },
+    { name = "clients"; hosts = [ "clients.test" ]; group = "site"; cache = "main";
+      client_certificates = { mode = "optional"; ca = "@CLIENTS@"; }; },
     { name = "inner"; hosts = [ "inner.test" ]; group = "site"; host = "endpoint";
       cache = "main"; },
     { name = "else"; hosts = [ "else.test" ]; group = "site"; host = "endpoint"; cache = "main"; }
@@ -73,7 +76,13 @@ def certificates():
 @once
 def pem():
     certificates().authority("root")
-    return certificates().issue("site", "root", ["DNS:site.test", "DNS:named.test"])
+    return certificates().issue("site", "root", ["DNS:site.test", "DNS:clients.test"])
+
+
+def client_ca():
+    certificates().client("alice")
+    certificates().client("bob")
+    return certificates().path("clients.pem")
 
 
 @once
@@ -95,7 +104,7 @@ def planter():
 
 def start(to_sites, web):
     return Daemon(CONF, TO_SITES=to_sites, DNS=names().port, WEB=web, PEM=pem(),
-                  ORIGIN=origin().port)
+                  CLIENTS=client_ca(), ORIGIN=origin().port)
 
 
 @once
@@ -233,6 +242,22 @@ def _():
     check(b'"http"' in visit(path, host="site.test").body, "the page by http:// is there still")
 
 
+@test("what was made for a client's certificate is nobody else's, nor the other way")
+def _():
+    def visit_as(who, path):
+        context = trusting(certificates().path("root.pem"),
+                           certificate=who and certificates().path(f"{who}.pem"))
+        with TlsClient(proxy().address("tls"), context, name="clients.test") as client:
+            return client.ask(get(path, host="clients.test"))
+
+    for first in ("alice", None):
+        path = unique()
+        bodies = {who: visit_as(who, path).body for who in (first, "bob", "alice", None)}
+        equal(len(set(bodies.values())), 3, "different pages for alice, bob and nobody")
+        check(b"client-cert" not in bodies[None].lower(), "what nobody got")
+        equal([visit_as(who, path).body == bodies[who] for who in bodies], [True] * 3, "again")
+
+
 # ---- paths
 
 
@@ -291,7 +316,8 @@ class CarelessProxy:
     def __enter__(self):
         self.careless = Careless()
         self.daemon = Daemon(CONF.replace("127.0.0.1:@WEB@", "127.0.0.1:0"), TO_SITES="false",
-                             DNS=names().port, PEM=pem(), ORIGIN=self.careless.port)
+                             DNS=names().port, PEM=pem(), CLIENTS=client_ca(),
+                             ORIGIN=self.careless.port)
         return self.daemon, self.careless
 
     def __exit__(self, *error):
