@@ -12,6 +12,8 @@
 #define DAY (24 * HOUR)
 #define YEAR_MAX (49 * DAY) /* what 32 bits of milliseconds hold */
 
+#define SLICE_MIN (16u * 1024) /* each is an object, and asked for by itself */
+
 static const char *const verify_words[] = {
     [DISK_VERIFY_ONCE] = "once",
     [DISK_VERIFY_ALWAYS] = "always",
@@ -69,7 +71,9 @@ const struct option store_options[] = {
 const struct option cache_options[] = {
     OPTION_PLACE(struct cache_conf, place),
     { .name = "store", .type = OPTION_STRING, .offset = offsetof(struct cache_conf, store_name),
-      .is_required = true, .text = "Name of the store, or \"off\"." },
+      .is_required = true,
+      .text = "Name of the store, or \"off\". Listeners whose filters tell the servers different "
+              "things of the same request need stores of their own." },
     { .name = "default", .type = OPTION_TIME, .offset = offsetof(struct cache_conf, default_ms),
       .fallback = "0", .max = YEAR_MAX,
       .text = "How long answers are fresh that say nothing about it. 0: such are stored only if "
@@ -103,7 +107,9 @@ const struct option cache_options[] = {
       .fallback = "true",
       .text = "Who asks for what is being fetched gets it from that fetch, as it arrives." },
     { .name = "finish", .type = OPTION_BOOL, .offset = offsetof(struct cache_conf, finishes),
-      .fallback = "false", .text = "A fetch goes on when all its clients are gone." },
+      .fallback = "false",
+      .text = "A fetch goes on when all its clients are gone, unless there were 256 under way "
+              "already when it began." },
     { .name = "status", .type = OPTION_BOOL, .offset = offsetof(struct cache_conf, sends_status),
       .fallback = "true", .text = "Tell clients what the cache did: Cache-Status (RFC 9211)." },
     { .name = "query_ignore", .type = OPTION_STRINGS,
@@ -271,6 +277,8 @@ cache_conf_finish(struct cache_conf *cache, const struct config_list *stores, st
         return err_set(err, "cache: min is more than max");
     if (cache->slice_bytes > 0 && cache->slice_bytes > cache->store->memory_object_bytes)
         return err_set(err, "cache: slice is more than max_memory_object of its store");
+    if (cache->slice_bytes > 0 && cache->slice_bytes < SLICE_MIN)
+        return err_set(err, "cache: slice is less than 16K");
     make_lifetimes(cache);
     return make_keys(cache, arena, err);
 }

@@ -13,6 +13,7 @@
 #define FILE_MIN_BYTES 16384u /* less is as cheap to read, and is sent along with the head */
 #define RETRY_MS 20
 #define TRIES_MAX 250     /* with RETRY_MS, five seconds of a disk too busy to be asked */
+#define PATIENCE_MS 10000 /* with a disk that does not answer, in the middle of content */
 #define STAYS_WARM_MS 500 /* so long after a disk thread read it, it is not looked for again */
 
 /* Lives until the disk has answered, also when its reader is gone by then. */
@@ -34,6 +35,11 @@ on_retry(struct timer *timer)
 {
     struct disk_reader *reader = container_of(timer, struct disk_reader, retry);
 
+    if (reader->warming != NULL) { /* the disk has been asked for too long */
+        reader->warming->reader = NULL;
+        reader->warming = NULL;
+        reader->is_lost = true;
+    }
     pump_source_ready(reader->source->pump);
 }
 
@@ -99,6 +105,7 @@ on_warm(struct disk_warm *warm)
     asked--;
     if (reader != NULL) {
         reader->warming = NULL;
+        timer_disarm(&reader->retry);
         take_warm(reader, warm);
     }
     free_warming(warming);
@@ -144,8 +151,8 @@ warm_up(struct disk_reader *reader, struct disk_body *body, uint64_t at, size_t 
 {
     if (++reader->tries > TRIES_MAX)
         return FLOW_FAILED;
-    if (!ask(reader, body, at, bytes))
-        timer_arm(reader->worker->loop, &reader->retry, RETRY_MS);
+    timer_arm(reader->worker->loop, &reader->retry,
+              ask(reader, body, at, bytes) ? PATIENCE_MS : RETRY_MS);
     return FLOW_WAIT;
 }
 

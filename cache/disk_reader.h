@@ -25,7 +25,7 @@ struct disk_reader {
     struct disk *disk;
     struct worker *worker;
     struct warming *warming; /* under way; frees itself */
-    struct timer retry;      /* the disk was too busy to be asked */
+    struct timer retry;      /* the disk was too busy to be asked, or does not answer */
     uint64_t warm_at, warm_end, warm_ms; /* what was warmed last, and when */
     char *block;             /* OBJECT_READ_BYTES; NULL mostly */
     uint64_t block_at;       /* of the content, at the block's start */

@@ -380,28 +380,18 @@ memory_remove(struct memory *memory, struct object *object)
     let_go(memory, out);
 }
 
-/* Takes out one. */
-static struct object *
-detach_useless(struct memory *memory, struct shard *shard, uint64_t hash,
-               bool (*is_useless)(const struct object *object))
-{
-    struct object **place = shard_bucket(shard, hash);
-
-    while (*place != NULL && ((*place)->hash != hash || !is_useless(*place)))
-        place = &(*place)->resident.next;
-    return *place != NULL ? detach(memory, shard, place) : NULL;
-}
-
 void
-memory_prune(struct memory *memory, uint64_t hash,
-             bool (*is_useless)(const struct object *object))
+memory_prune(struct memory *memory, uint64_t hash, bool (*is_useless)(const struct object *))
 {
     struct shard *shard = shard_of(memory, hash);
-    struct object *out;
+    struct object **place, *out;
 
     do {
         shard_lock(shard);
-        out = detach_useless(memory, shard, hash, is_useless);
+        place = shard_bucket(shard, hash);
+        while (*place != NULL && ((*place)->hash != hash || !is_useless(*place)))
+            place = &(*place)->resident.next;
+        out = *place != NULL ? detach(memory, shard, place) : NULL;
         shard_unlock(shard);
         let_go(memory, out);
     } while (out != NULL);

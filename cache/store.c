@@ -180,6 +180,8 @@ open_tiers(struct store *store, const struct store_conf *conf, struct err *err)
     return store->disk != NULL ? 0 : -1;
 }
 
+/* Its tiers come later: opening them takes as long as the disk likes, and a worker may
+ * need the registry. */
 static struct registered *
 make(const void *arg, struct err *err)
 {
@@ -192,10 +194,6 @@ make(const void *arg, struct err *err)
     }
     store->name = strdup(conf->name);
     atomic_init(&store->next_seq, 1);
-    if (open_tiers(store, conf, err) < 0) {
-        close_all(store);
-        return NULL;
-    }
     return &store->registered;
 }
 
@@ -245,17 +243,6 @@ static const struct registry_kind kind = { .name = "store", .make = make, .free 
 
 /* ---- adopting */
 
-static void
-take_conf(struct store *store, const struct store_conf *conf)
-{
-    struct disk_conf disk = disk_conf(store, conf);
-
-    memory_resize(store->memory, conf->memory_bytes);
-    purges_set_limits(store->purges, (unsigned)conf->tags, (unsigned)conf->prefixes);
-    if (store->disk != NULL)
-        disk_set_conf(store->disk, &disk);
-}
-
 struct store *
 store_adopt(const struct store_conf *conf, struct err *err)
 {
@@ -273,8 +260,21 @@ store_adopt(const struct store_conf *conf, struct err *err)
     if (object == NULL)
         return NULL;
     store = container_of(object, struct store, registered);
-    take_conf(store, conf);
-    return store;
+    if (store->purges != NULL || open_tiers(store, conf, err) == 0)
+        return store;
+    store_unref(store);
+    return NULL;
+}
+
+void
+store_set_conf(struct store *store, const struct store_conf *conf)
+{
+    struct disk_conf disk = disk_conf(store, conf);
+
+    memory_resize(store->memory, conf->memory_bytes);
+    purges_set_limits(store->purges, (unsigned)conf->tags, (unsigned)conf->prefixes);
+    if (store->disk != NULL)
+        disk_set_conf(store->disk, &disk);
 }
 
 struct store *

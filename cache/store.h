@@ -17,9 +17,12 @@ struct hash_key;
 struct store;
 struct store_conf;
 
-/* The store of this name, made when there is none yet; takes over what conf
- * says of sizes. NULL with err. Main thread. */
+/* The store of this name and path, made by conf when there is none yet; otherwise as
+ * it is. NULL with err. Main thread. */
 struct store *store_adopt(const struct store_conf *conf, struct err *err);
+
+/* Takes over what conf says of sizes and limits. */
+void store_set_conf(struct store *store, const struct store_conf *conf);
 
 struct store *store_ref(struct store *store);
 

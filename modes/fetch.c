@@ -305,6 +305,10 @@ find_slice(struct fetch *fetch)
     cached->place_hash = store_hash(cached->store, cached->place);
 }
 
+/* Whoever goes leaves no more behind than this: fetches that nobody waits for are not
+ * held by any limit on clients. */
+#define UNREAD_MAX 256
+
 bool
 fetch_make_fill(struct fetch *fetch, bool outlives_readers)
 {
@@ -315,7 +319,9 @@ fetch_make_fill(struct fetch *fetch, bool outlives_readers)
         .memory_bytes = store->memory_object_bytes,
         .object_bytes = store->object_bytes,
         .window_bytes = store->window_bytes,
-        .outlives_readers = cached->conf->finishes || outlives_readers,
+        .outlives_readers =
+            outlives_readers || (cached->conf->finishes &&
+                                 fills_count(store_fills(cached->store)) < UNREAD_MAX),
     };
     struct fill *fill;
 

@@ -8,13 +8,16 @@
 
 #include <stdlib.h>
 
+#define PATIENCE_MS 3000 /* a disk that takes longer is passed by */
+
 struct finding {
     struct disk_query query;
     struct worker *worker;
     struct store *store;     /* counted: the exchange, and its snapshot, may go first */
     void (*on_found)(void *arg); /* NULL: forgotten */
     void *arg;
-    bool is_answered;
+    struct timer patience;
+    bool is_answered, is_late;
     char key[];
 };
 
@@ -32,12 +35,22 @@ on_answer(struct disk_query *query)
 
     finding->worker->errands--;
     finding->is_answered = true;
+    timer_disarm(&finding->patience);
     if (query->found != NULL)
         store_found(finding->store, query->found);
-    if (finding->on_found != NULL)
-        finding->on_found(finding->arg);
-    else
+    if (finding->on_found == NULL)
         finding_forget(finding);
+    else if (!finding->is_late)
+        finding->on_found(finding->arg);
+}
+
+static void
+on_late(struct timer *timer)
+{
+    struct finding *finding = container_of(timer, struct finding, patience);
+
+    finding->is_late = true;
+    finding->on_found(finding->arg);
 }
 
 static struct finding *
@@ -52,6 +65,7 @@ ask_disk(const struct cached *cached, uint64_t hash, struct slice key)
     if (finding == NULL)
         return NULL;
     memcpy(finding->key, key.data, key.bytes);
+    timer_init(&finding->patience, on_late);
     finding->worker = worker;
     finding->store = store_ref(cached->store);
     finding->query = (struct disk_query){
@@ -66,6 +80,7 @@ ask_disk(const struct cached *cached, uint64_t hash, struct slice key)
         return NULL;
     }
     worker->errands++;
+    timer_arm(worker->loop, &finding->patience, PATIENCE_MS);
     return finding;
 }
 
@@ -89,9 +104,14 @@ finding_start(const struct cached *cached, uint64_t hash, struct slice key,
 struct object *
 finding_take(struct finding *finding)
 {
-    struct object *object = finding->query.found;
+    struct object *object;
 
-    must(finding->is_answered);
+    must(finding->is_answered || finding->is_late);
+    if (!finding->is_answered) {
+        finding_forget(finding);
+        return NULL;
+    }
+    object = finding->query.found;
     free_finding(finding);
     return object;
 }
@@ -102,6 +122,7 @@ finding_forget(struct finding *finding)
     if (finding == NULL)
         return;
     finding->on_found = NULL;
+    timer_disarm(&finding->patience);
     if (!finding->is_answered)
         return; /* on_answer() frees it */
     object_unref(finding->query.found);

@@ -3,7 +3,7 @@
  * while.
  *
  * A question to the disk cannot be taken back; it outlives an exchange that has
- * lost interest.
+ * lost interest. What the disk does not find in a few seconds counts as not there.
  */
 #ifndef BASCULE_FINDING_H
 #define BASCULE_FINDING_H

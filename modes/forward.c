@@ -68,7 +68,8 @@ static const struct option options[] = {
       .offset = offsetof(struct forward_conf, listener.upstream_ca),
       .text = "File of the CA certificates (PEM) that https:// destinations are verified by; the "
               "system's when not given." },
-    { .name = "cache", .type = OPTION_GROUP, .offset = offsetof(struct forward_conf, listener.cache),
+    { .name = "cache", .type = OPTION_GROUP,
+      .offset = offsetof(struct forward_conf, listener.cache),
       .options = cache_options, .member_bytes = sizeof(struct cache_conf), .shorthand = "store",
       .text = "Keep answers in a store and give them again: the store's name is enough." },
     { .name = "upstream", .type = OPTION_GROUP, .offset = offsetof(struct forward_conf, timeouts),

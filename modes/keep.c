@@ -151,12 +151,15 @@ keep_judge(struct keep *keep, struct exchange *ex, const struct cached *cached, 
 
 /* ---- tags: what an object can be purged by */
 
-static void
-add_tag(struct cached *cached, struct object_head *head, uint64_t *tags, enum purge_kind kind,
-        struct slice text)
+/* False: no more fit. What cannot be purged by all of its tags is not stored. */
+static bool
+add_tag(const struct cached *cached, struct object_head *head, uint64_t *tags,
+        enum purge_kind kind, struct slice text)
 {
-    if (head->tag_count < OBJECT_TAGS_MAX)
-        tags[head->tag_count++] = purge_tag(store_key(cached->store), kind, text);
+    if (head->tag_count == OBJECT_TAGS_MAX)
+        return false;
+    tags[head->tag_count++] = purge_tag(store_key(cached->store), kind, text);
+    return true;
 }
 
 struct slice
@@ -191,7 +194,7 @@ keep_tag_text(struct arena *arena, struct slice site, struct slice tag)
     return arena_printf(arena, "%.*s%c%.*s", SLICE_ARG(site), 0, SLICE_ARG(tag));
 }
 
-static void
+static bool
 add_response_tags(struct exchange *ex, const struct cached *cached, struct object_head *head,
                   uint64_t *tags, enum field_id id)
 {
@@ -199,13 +202,14 @@ add_response_tags(struct exchange *ex, const struct cached *cached, struct objec
     const struct field *field = NULL;
 
     if (!fields_has(&ex->response.fields, id))
-        return;
+        return true;
     while ((field = fields_next(&ex->response.fields, id, field)) != NULL) {
         list = field->value;
         while (keep_next_tag(&list, &tag))
-            add_tag((struct cached *)cached, head, tags, PURGE_TAG,
-                    keep_tag_text(&ex->arena, site, tag));
+            if (!add_tag(cached, head, tags, PURGE_TAG, keep_tag_text(&ex->arena, site, tag)))
+                return false;
     }
+    return true;
 }
 
 struct public_url
@@ -224,7 +228,7 @@ keep_public_url(struct exchange *ex)
     };
 }
 
-static void
+static bool
 add_tags(struct exchange *ex, const struct cached *cached, struct object_head *head)
 {
     uint64_t *tags = arena_alloc(&ex->arena, OBJECT_TAGS_MAX * sizeof(*tags));
@@ -232,13 +236,13 @@ add_tags(struct exchange *ex, const struct cached *cached, struct object_head *h
 
     head->url = public_url_text(&ex->arena, &url);
     if (tags == NULL)
-        return;
+        return false;
     head->tags = tags;
-    add_tag((struct cached *)cached, head, tags, PURGE_URL,
-            public_url_counting(&ex->arena, &cached->conf->key, &url));
-    add_tag((struct cached *)cached, head, tags, PURGE_SITE, keep_site_name(ex));
-    add_response_tags(ex, cached, head, tags, FIELD_CACHE_TAG);
-    add_response_tags(ex, cached, head, tags, FIELD_SURROGATE_KEY);
+    return add_tag(cached, head, tags, PURGE_URL,
+                   public_url_counting(&ex->arena, &cached->conf->key, &url)) &&
+           add_tag(cached, head, tags, PURGE_SITE, keep_site_name(ex)) &&
+           add_response_tags(ex, cached, head, tags, FIELD_CACHE_TAG) &&
+           add_response_tags(ex, cached, head, tags, FIELD_SURROGATE_KEY);
 }
 
 /* ---- places */
@@ -373,7 +377,8 @@ keep_object(const struct keep *keep, struct exchange *ex, uint64_t seq, uint64_t
     if (head.fields == NULL)
         return NULL;
     find_range(ex, &head);
-    add_tags(ex, cached, &head);
+    if (!add_tags(ex, cached, &head))
+        return NULL;
     find_place(keep, ex, &head);
     if (arena_is_spent(&ex->arena))
         return NULL;
@@ -410,6 +415,7 @@ keep_freshened(struct exchange *ex, const struct cached *cached, struct object *
     struct object *object = NULL;
     struct object_head head;
     struct keep keep;
+    bool is_moved = false;
 
     add_date(ex, cached_now(ex));
     if (fields == NULL)
@@ -421,6 +427,8 @@ keep_freshened(struct exchange *ex, const struct cached *cached, struct object *
     keep_judge(&keep, ex, cached, request_s);
     if (keep.verdict == STORABLE) {
         object_head_of(old, &head);
+        is_moved = !slice_equal(keep.vary, old->vary);
+        head.vary = keep.vary;
         head.seq = seq;
         head.life = keep.life;
         head.fields = kept_fields(ex, true);
@@ -429,7 +437,9 @@ keep_freshened(struct exchange *ex, const struct cached *cached, struct object *
         store_forget(cached->store, old->hash, old->key); /* it is nobody else's any more */
     }
     ex->response = from;
-    if (object != NULL)
+    if (is_moved)
+        store_forget(cached->store, old->hash, old->key); /* it would be for too many */
+    else if (object != NULL)
         store_put(cached->store, object);
     return object;
 }

@@ -31,8 +31,9 @@ struct object *keep_object(const struct keep *keep, struct exchange *ex, uint64_
 struct object *keep_private(struct exchange *ex);
 
 /* Brings a stored object up to date with ex->response, a 304 to its validators
- * or the answer to HEAD, and stores it. The new object, counted; NULL: it may not be
- * stored any more, or memory is short. */
+ * or the answer to HEAD, and stores it; forgets it when that says that it is private, or
+ * for other requests than it is stored for. The new object, counted; NULL: it may not
+ * be stored any more, or memory is short. */
 struct object *keep_freshened(struct exchange *ex, const struct cached *cached,
                               struct object *old, uint64_t seq, int64_t request_s);
 

@@ -77,13 +77,25 @@ internet_by(struct exchange *ex, const struct parent_conf *parent)
     struct slice whose = ex->listener->cache.destinations;
 
     if (parent != NULL)
-        return arena_printf(&ex->arena, "internet by %s %s@%s:%d%.*s",
+        return arena_printf(&ex->arena, "the internet by %s %s@%s:%d%.*s",
                             parent->kind == PARENT_HTTP ? "http" : "socks5",
                             parent->user != NULL ? parent->user : "", parent->host,
                             (int)parent->port, SLICE_ARG(whose));
     if (likely(whose.bytes == 0))
-        return SLICE("internet");
-    return arena_printf(&ex->arena, "internet%.*s", SLICE_ARG(whose));
+        return SLICE("the internet");
+    return arena_printf(&ex->arena, "the internet%.*s", SLICE_ARG(whose));
+}
+
+/* A route that is chosen by header fields may be chosen for the same URL as another,
+ * and change what the group is told. */
+static struct slice
+by_route(struct exchange *ex, struct slice group)
+{
+    const struct route_conf *route = ex->route;
+
+    if (route->name != NULL)
+        return arena_printf(&ex->arena, "%.*s by route %s", SLICE_ARG(group), route->name);
+    return arena_printf(&ex->arena, "%.*s by line %u", SLICE_ARG(group), route->place.line);
 }
 
 /* Where it comes from. What the origin is told of the client's request besides
@@ -97,6 +109,8 @@ source_of(struct exchange *ex)
     if (to->group == NULL)
         return internet_by(ex, to->parent);
     name = slice_of(to->group->name);
+    if (ex->route->headers.count > 0)
+        name = by_route(ex, name);
     if (ex->out.authority.data == ex->request.authority.data)
         return name;
     return arena_printf(&ex->arena, "%.*s for %.*s:%u", SLICE_ARG(name),

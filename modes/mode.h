@@ -33,7 +33,7 @@ struct accepted {
     int fd;
     struct ip peer;    /* who connected, or whom a trusted PROXY header named */
     struct ip local;   /* where it connected to */
-    struct slice head; /* bytes read already that belong to the protocol; copied by who keeps them */
+    struct slice head; /* bytes read already, of the protocol; copied by who keeps them */
     struct tls_session *tls; /* it speaks TLS through this, which goes with fd; NULL: plain */
 };
 

@@ -233,6 +233,21 @@ inherit(struct route_conf *route, const struct route_conf *all)
         route->cache = all->cache;
 }
 
+/* The fields by which a route is chosen tell its pages apart. */
+static int
+add_key_headers(struct route_conf *route, struct arena *arena)
+{
+    struct slice *names = arena_alloc(arena, (route->headers.count + 1) * sizeof(*names));
+
+    if (names == NULL)
+        return -1;
+    for (size_t i = 0; i < route->headers.count; i++)
+        names[i] = slice_of(((const struct header_match *)route->headers.items[i])->name);
+    route->cache.key.headers = names;
+    route->cache.key.header_count = (unsigned)route->headers.count;
+    return 0;
+}
+
 /* Who lets GET through lets HEAD through (RFC 9110 section 9.3.2). */
 static int
 add_head(struct strings *methods, struct arena *arena)
@@ -281,6 +296,8 @@ check_route(struct linker *linker, struct site_conf *site, size_t position)
     if (add_head(&route->methods, linker->arena) < 0)
         return err_set(linker->err, "out of memory");
     inherit(route, &site->all);
+    if (add_key_headers(route, linker->arena) < 0)
+        return err_set(linker->err, "out of memory");
     if (!has_action(route))
         return err_set(linker->err, "needs group, redirect or welcome, as its site has none");
     cover = find_cover(site, position);

@@ -86,9 +86,15 @@ set_quota(const struct cache_conf *cache, const char *name)
         store_set_quota(cache->store->store, slice_of(name), cache->quota_bytes);
 }
 
+/* Limits of stores, which others may be using: nothing fails any more. */
 static void
-set_quotas(const struct conf *conf)
+set_limits(const struct conf *conf)
 {
+    for (size_t i = 0; i < conf->stores.count; i++) {
+        const struct store_conf *store = conf->stores.items[i];
+
+        store_set_conf(store->store, store);
+    }
     for (size_t i = 0; i < conf->sites.count; i++) {
         const struct site_conf *site = conf->sites.items[i];
 
@@ -240,7 +246,6 @@ snapshot_adopt(struct snapshot *snapshot, struct err *err)
     }
     if (traffic_adopt(conf, &snapshot->arena, err) < 0)
         return -1;
-    set_quotas(conf);
     for (i = 0; i < conf->groups.count; i++) {
         if (adopt_group(snapshot, i, err) < 0)
             return -1;
@@ -251,6 +256,7 @@ snapshot_adopt(struct snapshot *snapshot, struct err *err)
         if (adopt_listener(conf->listeners.items[i], conf, &snapshot->arena, err) < 0)
             return -1;
     }
+    set_limits(conf);
     return 0;
 }
 

@@ -49,9 +49,9 @@ bool prefix_set_has_embedded(const struct prefix_set *set, const struct ip *ip);
 /* How many networks were added; members of named groups count each. */
 size_t prefix_set_count(const struct prefix_set *set);
 
-/* A number for the addresses of a sealed set: the same whenever and however it was
- * built, another for other addresses, but for chance. Nobody hostile chooses them.
- * NULL is an empty set. */
+/* A number for a sealed set: the same for the same networks, in whatever order they
+ * were added, at any time; another for other addresses, but for chance. Nobody hostile
+ * chooses them. 0: there are none; NULL is an empty set. */
 uint64_t prefix_set_digest(const struct prefix_set *set);
 
 #endif

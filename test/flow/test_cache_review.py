@@ -3,9 +3,10 @@
 was open once (modes/look_up*.c, modes/fetch*.c, modes/keep*.c)."""
 
 import json
+import threading
 
-from bascule_flow import (FORWARD, REVERSE, Client, Daemon, Origin, Way, answer, check, equal, get,
-                          head, main, once, one_of, test)
+from bascule_flow import (REVERSE, WAIT, Client, Daemon, Origin, Way, answer, check, equal, get,
+                          head, main, once, test)
 from caching import Front, Page, is_forwarded, is_hit, outcome, test_fronts, unique
 from certs import Certificates
 from peers import HttpParent, until
@@ -41,6 +42,8 @@ sites = (
       routes = (
         { path_prefix = "/ignore/"; cache = { store = "main"; query_ignore = "utm_*"; }; },
         { path_prefix = "/static/"; cache = { store = "main"; default = "60s"; }; },
+        { path_prefix = "/beta/"; headers = ( { name = "X-Beta"; } ); cache = "main"; },
+        { path_prefix = "/finish/"; cache = { store = "main"; finish = true; }; },
         { path_prefix = "/hides/"; cache = "main";
           filters = ( { filter = "headers"; response = { remove = "X-Inside"; }; } ); }
     ); }
@@ -111,6 +114,24 @@ def _():
 
 
 # ---- planting
+
+
+@test("a group may have any name: what comes from the internet is not its own")
+def _():
+    conf = CONF.replace('name = "site"; max_fails', 'name = "internet"; max_fails')
+    planter = Origin(lambda request, link: answer(b"planted", FRESH))
+    host = f"127.0.0.1:{planter.port}"
+    with Daemon(conf.replace('group = "site"', 'group = "internet"')
+                    .replace('"narrow"; mode = "forward"; listen = "127.0.0.1:0";',
+                             '"narrow"; mode = "forward"; listen = "127.0.0.1:0"; '
+                             'upstream_proxy = "http://127.0.0.1:@PARENT@";'),
+                ORIGIN=origin().port, PEM=pem(), PARENT=planter.port) as daemon:
+        for listener in ("out", "relayed"):
+            path = unique()
+            front = Front(Way("forward", listener), "HTTP/1.1")
+            equal(front.ask(daemon, 0, path, host=host).body, b"planted", f"by way of {listener}")
+            check(WEB.ask(daemon, 0, path, host=host).body != b"planted", "the page is the site's")
+    planter.close()
 
 
 @test("what the query's rules leave out is not in what goes alone, and is stored for others")
@@ -190,6 +211,15 @@ def _():
     path = unique("static/page")
     visit(path, "Connection: Upgrade", "Upgrade: evil")
     is_forwarded(visit(path), "uri-miss")
+
+
+@test("what a route was chosen by makes another page of it")
+def _():
+    path = unique("beta/page")
+    visit(path, "X-Beta: evil")
+    check(b"evil" not in visit(path).body, "others are told")
+    check(b"evil" not in visit(path, "X-Beta: good").body, "others of that route are told")
+    is_hit(visit(path, "X-Beta: good"))
 
 
 @test("Access-Control-Allow-Origin that names the asker is for that Origin")
@@ -282,6 +312,75 @@ def _(front):
     it.is_down = True
     found = front.ask(proxy(), origin().port, it.path)
     equal(found.status, 502, "who asks when the origin is down")
+
+
+@test("what a 304 or a HEAD says is for some only is not said to all of them")
+def _():
+    for method in ("GET", "HEAD"):
+        path = unique()
+
+        def serve(request, _link):
+            fields = ["Cache-Control: max-age=60", 'ETag: "a"']
+            if request.get("Origin"):
+                fields.append(f"Access-Control-Allow-Origin: {request.get('Origin')}")
+            elif not request.get("If-None-Match"):
+                fields.append("Age: 100")
+            if request.get("If-None-Match"):
+                return head("HTTP/1.1 304 Not Modified", *fields)
+            data = answer(b"data", *fields)
+            return data[:-4] if request.method == "HEAD" else data
+
+        origin().on(path, serve)
+        visit(path)
+        found = visit(path, "Origin: https://evil.test", method=method)
+        equal(found.get("Access-Control-Allow-Origin"), "https://evil.test",
+                  f"who asked by {method}")
+        found = visit(path)
+        equal((found.body, found.get("Access-Control-Allow-Origin")), (b"data", None),
+              f"others, after {method}")
+
+
+# ---- how much
+
+
+@test("what has more tags than can be remembered is not stored: no purge could reach it by all")
+def _():
+    for count, is_stored in ((126, True), (127, False)):
+        it = page(FRESH, "Cache-Tag: " + ",".join(f"t{i}" for i in range(count)))
+        visit(it.path)
+        equal("hit" in outcome(visit(it.path)), is_stored, f"with {count} tags")
+        visit("/", f"Cache-Tag: t{count - 1}", method="PURGE")
+        check("hit" not in outcome(visit(it.path)), "after a purge by the last")
+
+
+@test("those who leave cannot leave any number of fetches behind", timeout=60)
+def _():
+    count = 300
+    may_go = threading.Event()
+    path = unique("finish/page")
+
+    def serve(_request, _link):
+        may_go.wait(WAIT)
+        return answer(b"data", FRESH)
+
+    for i in range(count):
+        origin().on(f"{path}-{i}", serve)
+    clients = []
+    for i in range(count):
+        clients.append(WEB.open(proxy()))
+        clients[-1].start(0, f"{path}-{i}")
+    origin().wait_for(lambda: sum(len(origin().seen(f"{path}-{i}")) for i in range(count)) == count,
+                      "all are asked for")
+    aborts = proxy().metrics()["bascule_client_aborts_total"]
+    for client in clients:
+        client.reset()
+    until(lambda: proxy().metrics()["bascule_client_aborts_total"] == aborts + count,
+          "all are gone")
+    may_go.set()
+    until(lambda: visit(f"{path}-0", "Cache-Control: only-if-cached").status == 200,
+          "the first is finished")
+    stored = [visit(f"{path}-{i}", "Cache-Control: only-if-cached").status for i in range(count)]
+    check(stored.count(200) <= 256, f"{stored.count(200)} are finished")
 
 
 # ---- what must not get out

@@ -14,6 +14,7 @@
     X(balancers) \
     X(base64) \
     X(byte_range) \
+    X(cache_faults) \
     X(cache_key) \
     X(cache_status) \
     X(certificate_load) \

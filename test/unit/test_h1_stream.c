@@ -75,7 +75,8 @@ set_up(bool is_narrow)
     arena_init(&bench->arena, NULL, 1 << 20);
     CU_ASSERT_EQUAL_FATAL(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair), 0);
     bench->sender = pair[0];
-    CU_ASSERT_EQUAL_FATAL(conn_open(&bench->from, bench->worker.loop, pair[1], from_ready, NULL), 0);
+    CU_ASSERT_EQUAL_FATAL(conn_open(&bench->from, bench->worker.loop, pair[1], from_ready, NULL),
+                          0);
     CU_ASSERT_EQUAL_FATAL(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair), 0);
     bench->receiver = pair[0];
     if (is_narrow) {
@@ -182,7 +183,8 @@ run(enum h1_framing in, uint64_t in_bytes, enum h1_framing out, uint64_t out_byt
     CU_ASSERT_EQUAL_FATAL(h1_reader_begin(&bench->reader, in, in_bytes, &limits), 0);
     memcpy(h1_writer_out(&bench->writer), head, sizeof(head) - 1);
     CU_ASSERT_EQUAL_FATAL(h1_writer_begin(&bench->writer, sizeof(head) - 1, out, out_bytes), 0);
-    pump_start(&bench->pump, bench->worker.loop, &bench->reader.source, &bench->writer.sink, on_done);
+    pump_start(&bench->pump, bench->worker.loop, &bench->reader.source, &bench->writer.sink,
+               on_done);
     for (int idle = 0; idle < 50;) {
         before = bench->output_bytes + bench->input_sent;
         feed();
@@ -371,7 +373,8 @@ content_over_its_limit_stops(void)
     h1_writer_out(&bench->writer);
     CU_ASSERT_EQUAL(h1_writer_begin(&bench->writer, 0, H1_CHUNKED, 0), 0);
     feed();
-    pump_start(&bench->pump, bench->worker.loop, &bench->reader.source, &bench->writer.sink, on_done);
+    pump_start(&bench->pump, bench->worker.loop, &bench->reader.source, &bench->writer.sink,
+               on_done);
     for (int i = 0; i < 20 && bench->result < 0; i++)
         loop_turn(bench->worker.loop, 10);
     CU_ASSERT_EQUAL(bench->result, PUMP_SOURCE_FAILED);
@@ -440,7 +443,8 @@ suite_h1_stream(void)
                 what_is_there_does_not_wait_for_the_rest);
     CU_add_test(s, "chunks pass whole however they arrive", chunks_pass_whole_however_they_arrive);
     CU_add_test(s, "trailers pass behind the last chunk", trailers_pass_behind_the_last_chunk);
-    CU_add_test(s, "content until the close becomes chunks", content_until_the_close_becomes_chunks);
+    CU_add_test(s, "content until the close becomes chunks",
+                content_until_the_close_becomes_chunks);
     CU_add_test(s, "what was cut short is not completed", what_was_cut_short_is_not_completed);
     CU_add_test(s, "bytes behind the content stay unread", bytes_behind_the_content_stay_unread);
     CU_add_test(s, "content over its limit stops", content_over_its_limit_stops);

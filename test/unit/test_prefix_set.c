@@ -329,6 +329,26 @@ survives_a_spent_arena(void)
     arena_fini(&arena);
 }
 
+static void
+has_a_number_for_its_addresses(void)
+{
+    static const char *const sets[] = { "10.0.0.0/8", "10.1.0.0/16, 10.0.0.0/8", "10.0.0.0/9",
+                                        "fd00::/8", "10.0.0.0/8, fd00::/8", "0.0.0.0/0", "::/0" };
+    uint64_t digests[ARRAY_COUNT(sets)];
+    struct arena arena;
+
+    for (size_t i = 0; i < ARRAY_COUNT(sets); i++) {
+        digests[i] = prefix_set_digest(set_of(&arena, sets[i]));
+        arena_fini(&arena);
+        CU_ASSERT_NOT_EQUAL(digests[i], 0);
+        for (size_t j = 0; j < i; j++)
+            CU_ASSERT_EQUAL(digests[i] == digests[j], i == 1 && j == 0);
+    }
+    CU_ASSERT_EQUAL(prefix_set_digest(NULL), 0);
+    CU_ASSERT_EQUAL(prefix_set_digest(set_of(&arena, "")), 0);
+    arena_fini(&arena);
+}
+
 void
 suite_prefix_set(void)
 {
@@ -345,5 +365,6 @@ suite_prefix_set(void)
     CU_add_test(s, "special leaves the internet alone", special_leaves_the_internet_alone);
     CU_add_test(s, "sees IPv4 inside IPv6", sees_ipv4_inside_ipv6);
     CU_add_test(s, "agrees with a plain search", agrees_with_a_plain_search);
+    CU_add_test(s, "has a number for its addresses", has_a_number_for_its_addresses);
     CU_add_test(s, "survives a spent arena", survives_a_spent_arena);
 }
