@@ -166,6 +166,7 @@ struct disk_reclaim {
     size_t at;
     uint64_t kept_bytes;
     struct segment *gone;        /* counted: reclaimed, and perhaps still read */
+    unsigned gone_count;
     bool is_short_of_room;       /* the file system has less free than it should */
     uint64_t room_ms;            /* when that was looked at */
 };

@@ -44,6 +44,7 @@ disk_is_over(struct disk *disk)
     struct disk_append *append = &disk->append;
     uint64_t most = atomic_load_explicit(&disk->max_bytes, memory_order_relaxed);
     uint64_t whole = disk_segment_bytes(disk);
+    uint64_t pinned = disk->reclaim.gone_count * whole;
     struct segments_facts facts;
 
     if (!atomic_load(&disk->is_loaded))
@@ -53,7 +54,8 @@ disk_is_over(struct disk *disk)
     segments_facts(&disk->segments, &facts);
     if (append->segment != NULL) /* counts as full */
         facts.bytes -= append->end < facts.bytes ? append->end : facts.bytes;
-    return facts.bytes + whole > most;
+    /* What slow readers still hold takes room, too; but they may not empty the store. */
+    return facts.bytes + whole + (pinned < most / 2 ? pinned : most / 2) > most;
 }
 
 /* ---- keeping what was used */
@@ -184,6 +186,7 @@ disk_close_gone(struct disk *disk, bool is_end)
         /* Nobody can come to it any more: a reference that is the only one stays so. */
         if (is_end || atomic_load(&segment->references) == 1) {
             *at = segment->next_gone;
+            disk->reclaim.gone_count--;
             segment_unref(segment);
         } else {
             at = &segment->next_gone;
@@ -197,6 +200,7 @@ bury(struct disk *disk, struct segment *segment)
     segments_remove(&disk->segments, segment);
     segment->next_gone = disk->reclaim.gone;
     disk->reclaim.gone = segment;
+    disk->reclaim.gone_count++;
 }
 
 static void

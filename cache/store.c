@@ -33,6 +33,7 @@ struct store {
     struct purges *purges;
     struct fills *fills;
     _Atomic uint64_t next_seq;
+    _Atomic uint64_t filling_bytes, filling_max; /* of content that is being fetched */
     _Atomic uint64_t passed[PASSED_SLOTS]; /* hash's upper half, and until when (seconds) */
 };
 
@@ -158,26 +159,64 @@ close_all(struct store *store)
 }
 
 static int
-open_tiers(struct store *store, const struct store_conf *conf, struct err *err)
+open_purges(struct store *store, const char *path, const struct store_conf *conf, struct err *err)
+{
+    store->purges = purges_open(path, &store->key, &store->next_seq, (unsigned)conf->tags,
+                                (unsigned)conf->prefixes, err);
+    return store->purges != NULL ? 0 : -1;
+}
+
+static int
+open_memory_only(struct store *store, const struct store_conf *conf, struct err *err)
+{
+    hash_key_random(&store->key);
+    return open_purges(store, NULL, conf, err);
+}
+
+/* -1 with errno, too; nothing is open then. */
+static int
+open_folder(struct store *store, const struct store_conf *conf, struct err *err)
 {
     struct disk_conf disk = disk_conf(store, conf);
+    int error;
 
+    if (make_folder(conf->path, err) < 0 || take_key(conf->path, &store->key, err) < 0 ||
+        open_purges(store, conf->path, conf, err) < 0)
+        return -1;
+    store->disk = disk_open(&disk, &store->key, store->purges, &store->next_seq, err);
+    if (store->disk != NULL)
+        return 0;
+    error = errno;
+    purges_close(store->purges);
+    store->purges = NULL;
+    errno = error;
+    return -1;
+}
+
+/* A disk that is broken or full is no reason not to serve. */
+static bool
+is_disk_failure(int error)
+{
+    return error == EIO || error == EROFS || error == ENOSPC || error == EDQUOT ||
+           error == ENXIO || error == EUCLEAN;
+}
+
+static int
+open_tiers(struct store *store, const struct store_conf *conf, struct err *err)
+{
     store->memory = memory_new(conf->memory_bytes);
     store->fills = fills_new();
     if (store->name == NULL || store->memory == NULL || store->fills == NULL)
         return err_set(err, "out of memory");
     if (conf->path == NULL)
-        hash_key_random(&store->key);
-    else if (make_folder(conf->path, err) < 0 || take_key(conf->path, &store->key, err) < 0)
-        return -1;
-    store->purges = purges_open(conf->path, &store->key, &store->next_seq, (unsigned)conf->tags,
-                                (unsigned)conf->prefixes, err);
-    if (store->purges == NULL)
-        return -1;
-    if (conf->path == NULL)
+        return open_memory_only(store, conf, err);
+    if (open_folder(store, conf, err) == 0)
         return 0;
-    store->disk = disk_open(&disk, &store->key, store->purges, &store->next_seq, err);
-    return store->disk != NULL ? 0 : -1;
+    if (!is_disk_failure(errno))
+        return -1; /* the operator can mend it, and should */
+    log_error("store \"%s\": %s: it keeps things in memory only until Bascule is started again",
+              store->name, err->text);
+    return open_memory_only(store, conf, err);
 }
 
 /* Its tiers come later: opening them takes as long as the disk likes, and a worker may
@@ -272,6 +311,7 @@ store_set_conf(struct store *store, const struct store_conf *conf)
     struct disk_conf disk = disk_conf(store, conf);
 
     memory_resize(store->memory, conf->memory_bytes);
+    atomic_store(&store->filling_max, conf->memory_bytes / 4);
     purges_set_limits(store->purges, (unsigned)conf->tags, (unsigned)conf->prefixes);
     if (store->disk != NULL)
         disk_set_conf(store->disk, &disk);
@@ -407,6 +447,25 @@ store_set_quota(struct store *store, struct slice site, uint64_t max_bytes)
 {
     if (store->disk != NULL)
         disk_set_quota(store->disk, object_site_id(site), max_bytes);
+}
+
+/* ---- memory for what is being fetched */
+
+bool
+store_reserve(struct store *store, uint64_t bytes)
+{
+    uint64_t before = atomic_fetch_add(&store->filling_bytes, bytes);
+
+    if (before == 0 || before + bytes <= atomic_load(&store->filling_max))
+        return true;
+    atomic_fetch_sub(&store->filling_bytes, bytes);
+    return false;
+}
+
+void
+store_unreserve(struct store *store, uint64_t bytes)
+{
+    atomic_fetch_sub(&store->filling_bytes, bytes);
 }
 
 /* ---- what is no use to wait for */

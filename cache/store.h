@@ -65,6 +65,11 @@ void store_found(struct store *store, struct object *object);
  * much of the disk; 0: no limit of its own. */
 void store_set_quota(struct store *store, struct slice site, uint64_t max_bytes);
 
+/* Room for content on its way into memory: a quarter of what the store may have
+ * there, for all fetches together. False: there is none; nothing is reserved. */
+bool store_reserve(struct store *store, uint64_t bytes) MUST_USE;
+void store_unreserve(struct store *store, uint64_t bytes);
+
 /* Remembers for a few seconds that the answer for this key could not be shared:
  * who asks next does not wait for others. */
 void store_pass(struct store *store, uint64_t hash, int64_t now_s);

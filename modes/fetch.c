@@ -82,6 +82,7 @@ finish(struct exchange *ex, bool is_whole)
     fetch_tell_asker(fetch);
     if (fetch->asker != NULL)
         fetch->asker->fetch = NULL;
+    store_unreserve(fetch->cached.store, fetch->reserved_bytes);
     object_unref(fetch->validate);
     object_unref(fetch->of);
     list_remove(&fetch->link);

@@ -145,8 +145,14 @@ fill_object_of(struct exchange *ex, const struct keep *keep)
     struct fetch *fetch = ex->fetch;
     uint64_t length = ex->response.has_body ? ex->response.length : 0;
     uint64_t room = length <= fetch->cached.conf->store->memory_object_bytes ? length : 0;
-    struct object *object = keep_object(keep, ex, fetch->seq, room);
+    struct object *object;
 
+    if (!store_reserve(fetch->cached.store, room)) {
+        counter_up(ex->worker->counters, limits_hit);
+        return keep_to_the_first(ex);
+    }
+    fetch->reserved_bytes = room;
+    object = keep_object(keep, ex, fetch->seq, room);
     if (object == NULL)
         return keep_to_the_first(ex);
     object->body_bytes = length;

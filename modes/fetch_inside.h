@@ -20,6 +20,7 @@ struct fetch {
     uint64_t slice;           /* its number */
     struct part_source rest;  /* FETCH_REST: the content with what was there */
     uint64_t seq;
+    uint64_t reserved_bytes;  /* of the store's room for what is being fetched */
     int64_t request_s;
 };
 

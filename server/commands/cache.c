@@ -129,7 +129,8 @@ run_purge(const struct arguments *arguments)
         return refuse(arguments, "one of --prefix, --tag and --site");
     if (arguments->word_count != (is_tag ? 2 : 1))
         return refuse(arguments, is_tag ? "--tag wants SITE and TAG"
-                                        : "one thing to purge is to be given");
+                                        : "give one thing to purge: URL, --prefix URL, "
+                                          "--tag SITE TAG or --site NAME");
     add(&line, "cache");
     add(&line, "purge");
     add(&line, arguments_get(arguments, "--soft") != NULL ? "soft" : "hard");

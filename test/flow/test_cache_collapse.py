@@ -295,6 +295,35 @@ def slow_and_fast(daemon, size, length):
     equal(it.count, 1, "requests at the origin")
 
 
+@test("what is fetched at once takes a quarter of the store's memory; more is passed on unkept")
+def _():
+    size = 4_000_000
+    its = [Trickle(origin(), FRESH, length=size) for _ in range(5)]
+    askers = []
+    before = proxy().metrics()["bascule_limits_hit_total"]
+    for it in its:
+        asker = WEB.open(proxy())
+        askers.append(asker)
+        asker.start(origin().port, it.path)
+        it.wait()
+        it.head()
+        it.piece(b"begin")
+        while b"begin" not in asker.stream.buffer:
+            check(asker.stream.fill(), "it begins")
+    equal([b"stored" in asker.stream.buffer for asker in askers], [True] * 4 + [False],
+          "which are to be stored")
+    equal(proxy().metrics()["bascule_limits_hit_total"] - before, 1, "limits hit")
+    for it, asker in zip(its, askers):
+        sending = threading.Thread(target=lambda it=it: (it.piece(b"x" * (size - 5)), it.end()))
+        sending.start()
+        equal(len(asker.stream.read().body), size, "bytes, stored or not")
+        sending.join()
+        asker.close()
+    it = Page(origin(), FRESH)
+    ask(WEB, it)
+    is_hit(ask(WEB, it))  # there is room again
+
+
 @test("who reads slowly does not hold up who reads fast: kept in memory")
 def _():
     slow_and_fast(proxy(), 4_000_000, True)

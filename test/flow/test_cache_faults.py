@@ -45,6 +45,7 @@ SHIM = r"""
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -52,12 +53,13 @@ SHIM = r"""
 #include <sys/uio.h>
 #include <unistd.h>
 
-enum { READS, WRITES, SYNCS, WAITS };
+enum { READS, WRITES, SYNCS, WAITS, OPENS };
+
+static volatile unsigned char *plan;
 
 static int
 fails(int fd, int what)
 {
-    static volatile unsigned char *plan;
     static _Thread_local unsigned seed;
     char link[64], target[512];
     ssize_t bytes;
@@ -105,9 +107,29 @@ fails(int fd, int what)
 SHIMS()
 SHIMS(64)
 
+/* The store's lock, which is opened when the store is, on a disk that is read-only. */
+int
+openat(int folder, const char *name, int flags, ...)
+{
+    va_list more;
+    int mode;
+
+    va_start(more, flags);
+    mode = va_arg(more, int);
+    va_end(more);
+    if (strcmp(name, "lock") == 0) {
+        fails(folder, READS); /* for the plan */
+        if (plan[OPENS] != 0) {
+            errno = EROFS;
+            return -1;
+        }
+    }
+    return NEXT(int, "openat64", int, const char *, int, ...)(folder, name, flags, mode);
+}
+
 int fdatasync(int fd) { return fails(fd, SYNCS) ? -1 : NEXT(int, "fdatasync", int)(fd); }
 """
-READS, WRITES, SYNCS, WAITS = range(4)
+READS, WRITES, SYNCS, WAITS, OPENS = range(5)
 
 
 def canary(path):
@@ -150,7 +172,7 @@ class Faults:
 
     def set(self, **values):
         """Percentages by name; waits=1: all waits until it is 0 again. What is not said is 0."""
-        for number, name in enumerate(("reads", "writes", "syncs", "waits")):
+        for number, name in enumerate(("reads", "writes", "syncs", "waits", "opens")):
             self.plan[number] = values.get(name, 0)
 
     def start(self, **values):
@@ -198,6 +220,16 @@ def _():
             ask(daemon, f"/long{n}-400000")
         until(lambda: disk(daemon, "reclaimed_segments_total") > 8, "segments are reclaimed")
         until(lambda: nameless(daemon) == 0, "all of them are closed")
+
+
+@test("a disk that cannot be used at the start is no reason not to serve")
+def _():
+    with Faults() as faults:
+        faults.set(opens=1)
+        with faults.start() as daemon:
+            ask(daemon, "/kept-500")
+            check("hit" in outcome(ask(daemon, "/kept-500")), "memory answers")
+            daemon.wait_log("Read-only file system: it keeps things in memory only")
 
 
 def shake(daemon, seed, rounds):
