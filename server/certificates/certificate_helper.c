@@ -93,11 +93,12 @@ static void
 tell_end(struct certificate_set *set, int64_t now_s)
 {
     static const int steps[] = { 0, 1, 3, 7, 14 };
-    int64_t left_s = set->not_after_s - now_s;
+    int64_t end_s = set->not_after_s;
+    int64_t left_s = end_s - now_s;
     char date[32];
     size_t i = 0;
 
-    if (set->not_after_s == 0)
+    if (end_s == 0)
         return;
     while (i < ARRAY_COUNT(steps) && left_s > (int64_t)steps[i] * DAY_S)
         i++;
@@ -108,7 +109,7 @@ tell_end(struct certificate_set *set, int64_t now_s)
     if (steps[i] >= set->told_days)
         return;
     set->told_days = steps[i];
-    date_text(set->not_after_s, date);
+    date_text(end_s, date);
     if (left_s <= 0)
         log_warn("certificate %s: has expired on %s", set->files[0].chain, date);
     else

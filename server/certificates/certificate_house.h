@@ -29,7 +29,7 @@ struct certificate_set {
     uint64_t failed_ms;       /* when loading failed; 0: it did not */
     uint64_t changed_ms;      /* since when a change waits to be taken over; 0: none does */
     uint64_t retry_ms;        /* when to try that */
-    int64_t not_after_s;      /* the first of its certificates to end; 0: not known */
+    _Atomic int64_t not_after_s; /* the first of its certificates to end; 0: not known */
     bool is_asked;            /* ask_mail is under way */
     bool is_bad;              /* what its files hold now is no good */
 
