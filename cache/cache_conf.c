@@ -133,8 +133,9 @@ const struct option cache_options[] = {
       .text = "Languages the site has: others in Accept-Language make no difference." },
     { .name = "slice", .type = OPTION_SIZE, .offset = offsetof(struct cache_conf, slice_bytes),
       .fallback = "0", .max = 64 << 20,
-      .text = "Fetch ranges of long content in pieces of this length, each stored once: \"1M\". "
-              "0: pass such requests on." },
+      .text = "Fetch ranges of long content in pieces of this length, each stored once and fetched "
+              "to its end: \"1M\". An origin that knows no ranges is asked for the whole. 0: pass "
+              "such requests on." },
     { .name = "quota", .type = OPTION_SIZE, .offset = offsetof(struct cache_conf, quota_bytes),
       .fallback = "0", .text = "Room on disk that the site may take. 0: no limit of its own." },
     { .name = "purge_from", .type = OPTION_NETWORKS,

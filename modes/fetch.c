@@ -321,7 +321,7 @@ fetch_make_fill(struct fetch *fetch, bool outlives_readers)
         .object_bytes = store->object_bytes,
         .window_bytes = store->window_bytes,
         .outlives_readers =
-            outlives_readers || (cached->conf->finishes &&
+            outlives_readers || ((cached->conf->finishes || fetch->kind == FETCH_SLICES) &&
                                  fills_count(store_fills(cached->store)) < UNREAD_MAX),
     };
     struct fill *fill;

@@ -570,7 +570,7 @@ def _():
         address = "unix:" + daemon.path("control")
         silent = [connect(address) for _ in range(20)]
         with Client(address) as client:
-            client.try_send(b"x" * 10000)
+            client.try_send(b"x" * 30000)
             check(client.rest() == b"", "an endless request gets no answer")
         with Client(address) as client:
             client.send(b"make coffee\n")
