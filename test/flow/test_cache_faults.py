@@ -7,6 +7,7 @@ import mmap
 import os
 import random
 import shutil
+import socket
 import subprocess
 import threading
 import time
@@ -308,6 +309,8 @@ def _():
             ask(daemon, "/cold-900000")
         with faults.start(VERIFY="always") as daemon, Client(daemon.address("web")) as client:
             wait_loaded(daemon)
+            # Not all of it is to be on its way when the disk begins to hang.
+            client.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
             client.send(get("/cold-900000", "Range: bytes=0-899999"))
             equal(client.fill(), True, "something came")
             faults.set(waits=1)

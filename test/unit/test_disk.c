@@ -308,7 +308,7 @@ reclaiming_keeps_the_limit_and_what_was_read(void)
     for (unsigned i = OBJECTS; i-- > HOT;)
         cold += canary_is_there(&f, i, 1, ALL);
     CU_ASSERT_EQUAL(hot, (OBJECTS / 20 - 1) * HOT);
-    CU_ASSERT_TRUE(cold > 50 && cold < 150);
+    CU_ASSERT_TRUE(cold > 30 && cold < 180); /* which 9 MB have room for */
     CU_ASSERT_TRUE(fixture_facts(&f).readmitted >= HOT);
     CU_ASSERT_TRUE(fixture_facts(&f).reclaimed_segments > 10);
     CU_ASSERT_EQUAL(fixture_facts(&f).corrupt, 0);
