@@ -49,3 +49,18 @@ AC_DEFUN([BASCULE_WITH], [
      found_$1=yes
      AC_DEFINE([HAVE_$2], [1], [Whether $1 is used.])])
 ])
+
+# BASCULE_FOUND(NAME, VARIABLE, MODULE, WHAT): the option --with-NAME for a library that
+# is used where it is found: with --with-NAME it must be there, with --without-NAME it is
+# not looked for. Sets found_NAME, and the conditional HAVE_VARIABLE.
+AC_DEFUN([BASCULE_FOUND], [
+  AC_ARG_WITH([$1], [AS_HELP_STRING([--without-$1], [do without $1 for $4])],
+              [], [with_$1=found])
+  AS_CASE([$with_$1],
+    [no], [found_$1="no (--without-$1)"],
+    [yes], [PKG_CHECK_MODULES([$2], [$3])
+     found_$1=yes],
+    [PKG_CHECK_MODULES([$2], [$3], [found_$1=yes], [found_$1=no])])
+  AS_IF([test "$found_$1" = yes], [AC_DEFINE([HAVE_$2], [1], [Whether $1 is used.])])
+  AM_CONDITIONAL([HAVE_$2], [test "$found_$1" = yes])
+])

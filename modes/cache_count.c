@@ -37,7 +37,7 @@ cache_count(struct exchange *ex)
     struct traffic traffic = { 0 };
     enum traffic_kind kind;
 
-    if (!ex->is_started || ex->fetch != NULL || cached->state == CACHED_PURGE)
+    if (!ex->is_started || ex->solo != NULL || cached->state == CACHED_PURGE)
         return;
     kind = kind_of(cached);
     ex->down->ops->count(ex, &traffic);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* fetch.c - an exchange without a client.
+/* fetch.c - an exchange without a client, for the cache.
  *
  *     look_up --> fetch_start: a copy of the request, a fill
  *                     |
@@ -19,24 +19,17 @@
 #include "modes/keep.h"
 #include "modes/look_up.h"
 #include "modes/road.h"
-#include "server/generation.h"
 
-/* ---- downstream of a fetch */
+/* ---- what the road tells */
 
 /* 103 and the like are for whoever asked; others have not been promised any. */
 static void
 pass_interim(struct exchange *ex, unsigned status, const struct fields *fields)
 {
-    const struct cached *asker = ex->fetch->asker;
+    const struct cached *asker = fetch_of(ex)->asker;
 
     if (asker != NULL && !asker->ex->is_started)
         asker->ex->down->ops->interim(asker->ex, status, fields);
-}
-
-static void
-start_nothing(struct exchange *ex)
-{
-    (void)ex;
 }
 
 static const struct failure unfinished = { END_UPSTREAM_FAILED, 502, "proxy_internal_response",
@@ -45,7 +38,7 @@ static const struct failure unfinished = { END_UPSTREAM_FAILED, 502, "proxy_inte
 void
 fetch_tell_asker(const struct fetch *fetch)
 {
-    const struct exchange *from = fetch->ex;
+    const struct exchange *from = fetch->solo.ex;
     struct exchange *to;
 
     if (fetch->asker == NULL)
@@ -74,7 +67,7 @@ fetch_store(struct store *store, struct fill *fill)
 static void
 finish(struct exchange *ex, bool is_whole)
 {
-    struct fetch *fetch = ex->fetch;
+    struct fetch *fetch = fetch_of(ex);
 
     if (!is_whole)
         fill_fail(fetch->fill, ex->failure.reason != END_DONE ? &ex->failure : &unfinished);
@@ -85,7 +78,6 @@ finish(struct exchange *ex, bool is_whole)
     store_unreserve(fetch->cached.store, fetch->reserved_bytes);
     object_unref(fetch->validate);
     object_unref(fetch->of);
-    list_remove(&fetch->link);
 }
 
 void
@@ -96,36 +88,10 @@ fetch_forget_asker(struct cached *cached)
     cached->fetch = NULL;
 }
 
-static bool
-is_never_over_limit(const struct exchange *ex)
-{
-    (void)ex;
-    return false;
-}
-
-static void
-count_nothing(const struct exchange *ex, struct traffic *traffic)
-{
-    (void)ex;
-    (void)traffic;
-}
-
-static int
-refuse_to_detach(struct exchange *ex, struct accepted *accepted)
-{
-    (void)ex;
-    (void)accepted;
-    return -1;
-}
-
-static const struct downstream_ops downstream_ops = {
-    .protocol = "HTTP/1.1",
+static const struct solo_ops ops = {
+    .deliver = fetch_deliver,
     .interim = pass_interim,
-    .start = start_nothing,
     .finish = finish,
-    .request_is_over_limit = is_never_over_limit,
-    .count = count_nothing,
-    .detach = refuse_to_detach,
 };
 
 /* ---- starting */
@@ -136,42 +102,17 @@ on_abandoned(struct fill *fill, void *arg)
     struct fetch *fetch = arg;
 
     (void)fill;
-    fetch->ex->end = END_CLIENT_ABORT;
-    road_end(fetch->ex, false);
+    fetch->solo.ex->end = END_CLIENT_ABORT;
+    road_end(fetch->solo.ex, false);
 }
 
 static const struct fill_events events = { .on_abandoned = on_abandoned };
-
-struct slice
-fetch_copy(struct exchange *to, struct slice text)
-{
-    return text.data != NULL ? arena_copy(&to->arena, text) : text;
-}
-
-static void
-copy_fields(struct exchange *to, const struct fields *from)
-{
-    struct fields *fields = &to->request.fields;
-
-    *fields = *from;
-    fields->room = from->count + 4;
-    fields->items = arena_alloc(&to->arena, fields->room * sizeof(*fields->items));
-    if (fields->items == NULL) {
-        *fields = (struct fields){ 0 };
-        return;
-    }
-    for (uint32_t i = 0; i < from->count; i++) {
-        fields->items[i] = from->items[i];
-        fields->items[i].name = fetch_copy(to, from->items[i].name);
-        fields->items[i].value = fetch_copy(to, from->items[i].value);
-    }
-}
 
 /* What it is asked for: all of it, what is missing, or a slice; and if what. */
 static void
 add_wish(struct fetch *fetch)
 {
-    struct exchange *ex = fetch->ex;
+    struct exchange *ex = fetch->solo.ex;
     struct fields *fields = &ex->request.fields;
     struct part part;
     struct byte_range range;
@@ -200,7 +141,7 @@ add_wish(struct fetch *fetch)
 static void
 make_request(struct fetch *fetch, struct exchange *from)
 {
-    struct exchange *ex = fetch->ex;
+    struct exchange *ex = fetch->solo.ex;
     struct request *request = &ex->request;
     struct slice encoding;
 
@@ -208,13 +149,13 @@ make_request(struct fetch *fetch, struct exchange *from)
     request->method = METHOD_GET;
     request->method_name = SLICE("GET");
     request->body = NULL;
-    request->target = fetch_copy(ex, from->request.target);
-    request->scheme = fetch_copy(ex, from->request.scheme);
-    request->authority = fetch_copy(ex, from->request.authority);
-    request->host = fetch_copy(ex, from->request.host);
-    request->path = fetch_copy(ex, from->request.path);
-    request->query = fetch_copy(ex, from->request.query);
-    copy_fields(ex, &from->request.fields);
+    request->target = solo_copy(ex, from->request.target);
+    request->scheme = solo_copy(ex, from->request.scheme);
+    request->authority = solo_copy(ex, from->request.authority);
+    request->host = solo_copy(ex, from->request.host);
+    request->path = solo_copy(ex, from->request.path);
+    request->query = solo_copy(ex, from->request.query);
+    solo_copy_fields(ex, &from->request.fields);
     fields_remove(&request->fields, FIELD_RANGE);
     validate_remove_conditions(&request->fields);
     encoding = vary_encoding(&request->fields);
@@ -224,6 +165,17 @@ make_request(struct fetch *fetch, struct exchange *from)
         fields_remove(&request->fields, FIELD_ACCEPT_ENCODING);
 }
 
+static const struct ip *
+copy_addresses(struct exchange *ex, const struct destination *to)
+{
+    size_t bytes = to->only_count * sizeof(*to->only);
+    void *copy = to->only != NULL ? arena_alloc(&ex->arena, bytes + 1) : NULL;
+
+    if (copy != NULL)
+        memcpy(copy, to->only, bytes);
+    return copy; /* without memory nothing is sent */
+}
+
 /* Where the asking exchange would have gone. */
 static void
 copy_way(struct exchange *ex, struct exchange *from)
@@ -231,11 +183,12 @@ copy_way(struct exchange *ex, struct exchange *from)
     ex->site = from->site;
     ex->route = from->route;
     ex->to = from->to;
-    ex->to.host = fetch_copy(ex, from->to.host);
-    ex->out.target = fetch_copy(ex, look_up_target(from));
-    ex->out.authority = fetch_copy(ex, from->out.authority);
-    ex->out.proxy_authorization = fetch_copy(ex, from->out.proxy_authorization);
-    ex->normal_path = fetch_copy(ex, from->normal_path);
+    ex->to.host = solo_copy(ex, from->to.host);
+    ex->to.only = copy_addresses(ex, &from->to);
+    ex->out.target = solo_copy(ex, look_up_target(from));
+    ex->out.authority = solo_copy(ex, from->out.authority);
+    ex->out.proxy_authorization = solo_copy(ex, from->out.proxy_authorization);
+    ex->normal_path = solo_copy(ex, from->normal_path);
     ex->client_ip = from->client_ip;
 }
 
@@ -243,54 +196,27 @@ static void
 copy_cached(struct fetch *fetch, const struct cached *from)
 {
     struct cached *cached = &fetch->cached;
-    struct exchange *ex = fetch->ex;
+    struct exchange *ex = fetch->solo.ex;
 
+    fetch->conf = *from->conf; /* which may be the asker's own */
     *cached = (struct cached){
         .ex = ex,
-        .conf = from->conf,
+        .conf = &fetch->conf,
         .store = from->store,
         .directives = from->directives,
         .parts = from->parts,
-        .key = fetch_copy(ex, from->key),
-        .place = fetch_copy(ex, from->place),
+        .key = solo_copy(ex, from->key),
+        .place = solo_copy(ex, from->place),
         .hash = from->hash,
         .place_hash = from->place_hash,
-        .vary = fetch_copy(ex, from->vary),
+        .vary = solo_copy(ex, from->vary),
         .generation = from->generation,
     };
-    cached->parts.source = fetch_copy(ex, from->parts.source);
+    cached->parts.source = solo_copy(ex, from->parts.source);
     cached->parts.scheme = ex->request.scheme;
-    cached->parts.host = fetch_copy(ex, from->parts.host);
-    cached->parts.url = fetch_copy(ex, from->parts.url);
+    cached->parts.host = solo_copy(ex, from->parts.host);
+    cached->parts.url = solo_copy(ex, from->parts.url);
     cached->parts.request = &ex->request.fields;
-}
-
-/* An exchange of the same configuration as from, with a fetch for its client. */
-static struct fetch *
-new_fetch(struct exchange *from)
-{
-    struct client *peer = (struct client *)from->down->client;
-    struct downstream down = { .client = peer };
-    struct exchange *ex = exchange_new(from->worker, from->listener, &down);
-    struct fetch *fetch;
-
-    if (ex == NULL)
-        return NULL;
-    generation_release(ex->generation);
-    ex->generation = generation_share(from->generation);
-    fetch = arena_zalloc(&ex->arena, sizeof(*fetch));
-    if (fetch == NULL) {
-        exchange_free(ex);
-        return NULL;
-    }
-    fetch->ex = ex;
-    fetch->client = *peer;
-    fetch->client.tls = NULL;
-    fetch->down = (struct downstream){ .ops = &downstream_ops, .client = &fetch->client };
-    ex->down = &fetch->down;
-    ex->fetch = fetch;
-    list_init(&fetch->link);
-    return fetch;
 }
 
 /* Where a slice belongs. */
@@ -298,7 +224,7 @@ static void
 find_slice(struct fetch *fetch)
 {
     struct cached *cached = &fetch->cached;
-    char *room = arena_alloc(&fetch->ex->arena, part_slice_key_bytes(fetch->of));
+    char *room = arena_alloc(&fetch->solo.ex->arena, part_slice_key_bytes(fetch->of));
 
     if (room == NULL)
         return; /* the arena knows */
@@ -328,14 +254,14 @@ fetch_make_fill(struct fetch *fetch, bool outlives_readers)
 
     if (fetch->kind == FETCH_SLICE)
         find_slice(fetch);
-    if (arena_is_spent(&fetch->ex->arena))
+    if (arena_is_spent(&fetch->solo.ex->arena))
         return false;
     fill = fill_new(store_fills(cached->store), &conf, cached->place_hash, cached->place,
-                    fetch->seq, fetch->ex->worker, &events, fetch);
+                    fetch->seq, fetch->solo.ex->worker, &events, fetch);
     if (fill == NULL)
         return false;
     fetch->fill = fill;
-    fetch->down.sink = fill_sink(fill);
+    fetch->solo.down.sink = fill_sink(fill);
     return true;
 }
 
@@ -361,42 +287,31 @@ take_asker(struct fetch *fetch, struct cached *asker)
 bool
 fetch_start(struct exchange *ex, const struct fetch_order *order)
 {
-    struct fetch *fetch = new_fetch(ex);
+    struct exchange *own = solo_new(ex->worker, ex->listener, ex->generation, ex->down->client,
+                                    sizeof(struct fetch), &ops);
+    struct fetch *fetch;
 
-    if (fetch == NULL)
+    if (own == NULL)
         return false;
+    fetch = fetch_of(own);
     fetch->seq = store_seq(ex->cached->store);
     fetch->request_s = cached_now(ex);
     take_order(fetch, order);
     make_request(fetch, ex);
-    copy_way(fetch->ex, ex);
+    copy_way(fetch->solo.ex, ex);
     copy_cached(fetch, ex->cached);
     add_wish(fetch);
     if (!fetch_make_fill(fetch, order->reader == NULL || order->kind == FETCH_SLICE)) {
         object_unref(fetch->validate);
         object_unref(fetch->of);
-        exchange_free(fetch->ex);
+        exchange_free(own);
         return false;
     }
-    list_push_back(&ex->worker->fetches, &fetch->link);
     if (order->reader != NULL) {
         fill_join_first(fetch->fill, ex->worker, order->reader);
         take_asker(fetch, ex->cached);
     }
     counter_up(ex->worker->counters, cache_fetches);
-    road_begin_fetch(fetch->ex);
+    solo_start(fetch->solo.ex);
     return true;
-}
-
-/* ---- ends */
-
-void
-fetches_kill(struct worker *worker)
-{
-    while (!list_is_empty(&worker->fetches)) {
-        struct fetch *fetch = container_of(worker->fetches.next, struct fetch, link);
-
-        list_remove(&fetch->link);
-        road_end(fetch->ex, false);
-    }
 }

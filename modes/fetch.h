@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* fetch.h - an exchange without a client: it asks upstream, and fills an object.
+/* fetch.h - an exchange without a client (solo.h) that fills an object of the cache.
  *
  * It begins on the road where the request it stands for would have gone
  * upstream, and ends in a fill (cache/fill.h) instead of a connection. Nobody
@@ -33,11 +33,5 @@ bool fetch_start(struct exchange *ex, const struct fetch_order *order);
 
 /* The asking exchange is over, or goes its own way. */
 void fetch_forget_asker(struct cached *cached);
-
-/* The step that takes the place of delivery: the response goes into the fill. */
-enum step fetch_deliver(struct exchange *ex);
-
-/* Ends all of this thread. */
-void fetches_kill(struct worker *worker);
 
 #endif

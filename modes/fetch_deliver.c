@@ -18,64 +18,32 @@
 #include "cache/cache_conf.h"
 #include "cache/update.h"
 #include "modes/keep.h"
-#include "modes/road.h"
 #include "modes/slices.h"
-
-/* ---- into the fill */
-
-static void
-on_filled(struct pump *pump, enum pump_result result)
-{
-    struct exchange *ex = container_of(pump, struct exchange, response_pump);
-
-    switch (result) {
-    case PUMP_DONE:
-        road_end(ex, true);
-        return;
-    case PUMP_SOURCE_FAILED:
-        counter_up(ex->worker->counters, upstream_failures);
-        road_end(ex, false);
-        return;
-    case PUMP_SINK_FAILED:
-        road_end(ex, false);
-        return;
-    }
-}
-
-static enum step
-pour(struct exchange *ex)
-{
-    ex->is_started = true;
-    pump_start(&ex->response_pump, ex->worker->loop,
-               ex->response.has_body ? ex->response.body : NULL, ex->down->sink, on_filled);
-    return STEP_DONE;
-}
 
 static enum step
 fail(struct exchange *ex)
 {
-    road_end(ex, false);
-    return STEP_DONE;
+    return solo_end(ex, false);
 }
 
 /* Where the answer is stored without its cookies, who asked gets them still. */
 static void
 pass_cookies(const struct fetch *fetch)
 {
-    const struct fields *from = &fetch->ex->response.fields;
+    const struct fields *from = &fetch->solo.ex->response.fields;
     const struct field *field = NULL;
     struct cached *to = fetch->asker;
 
     while (to != NULL && (field = fields_next(from, FIELD_SET_COOKIE, field)) != NULL)
         fields_add(&to->cookies, &to->ex->arena, FIELD_SET_COOKIE,
-                   fetch_copy(to->ex, field->value));
+                   solo_copy(to->ex, field->value));
 }
 
 /* What came is of no use: who waits goes upstream alone. */
 static enum step
 send_away(struct exchange *ex)
 {
-    struct fetch *fetch = ex->fetch;
+    struct fetch *fetch = fetch_of(ex);
     struct object *object = keep_private(ex);
 
     if (fetch->asker != NULL)
@@ -90,7 +58,7 @@ send_away(struct exchange *ex)
 static enum step
 freshen(struct exchange *ex)
 {
-    struct fetch *fetch = ex->fetch;
+    struct fetch *fetch = fetch_of(ex);
     struct object *object;
 
     if (!update_selects(&fetch->validate->fields, &ex->response.fields)) {
@@ -103,8 +71,7 @@ freshen(struct exchange *ex)
     counter_up(ex->worker->counters, cache_validated);
     fill_set_whole(fetch->fill, object);
     object_unref(object);
-    road_end(ex, true);
-    return STEP_DONE;
+    return solo_end(ex, true);
 }
 
 /* Not an answer worth replacing a stale one by. */
@@ -121,13 +88,13 @@ may_be_stale(const struct fetch *fetch)
 
     return fetch->validate != NULL &&
            lifetime_staleness(&fetch->validate->life, &none, &fetch->cached.conf->life,
-                              cached_now(fetch->ex)) != STALE;
+                              cached_now(fetch->solo.ex)) != STALE;
 }
 
 static enum step
 keep_to_the_first(struct exchange *ex)
 {
-    struct fetch *fetch = ex->fetch;
+    struct fetch *fetch = fetch_of(ex);
     struct object *object = keep_private(ex);
 
     if (object == NULL)
@@ -136,13 +103,13 @@ keep_to_the_first(struct exchange *ex)
     store_pass(fetch->cached.store, fetch->cached.place_hash, cached_now(ex));
     fill_set_private(fetch->fill, object, object->body_bytes);
     object_unref(object);
-    return pour(ex);
+    return solo_pour(ex);
 }
 
 static enum step
 fill_object_of(struct exchange *ex, const struct keep *keep)
 {
-    struct fetch *fetch = ex->fetch;
+    struct fetch *fetch = fetch_of(ex);
     uint64_t length = ex->response.has_body ? ex->response.length : 0;
     uint64_t room = length <= fetch->cached.conf->store->memory_object_bytes ? length : 0;
     struct object *object;
@@ -158,7 +125,7 @@ fill_object_of(struct exchange *ex, const struct keep *keep)
     object->body_bytes = length;
     fill_set_object(fetch->fill, object, length);
     object_unref(object);
-    return pour(ex);
+    return solo_pour(ex);
 }
 
 /* What is known to be longer than the store takes. */
@@ -166,7 +133,7 @@ static bool
 is_too_long(const struct exchange *ex)
 {
     return ex->response.has_body && ex->response.length != LENGTH_UNKNOWN &&
-           ex->response.length > ex->fetch->cached.conf->store->object_bytes;
+           ex->response.length > fetch_of(ex)->cached.conf->store->object_bytes;
 }
 
 /* ---- an answer with all of the content, or none */
@@ -176,7 +143,7 @@ deliver_whole(struct exchange *ex)
 {
     static const struct failure refused = { END_UPSTREAM_FAILED, 502, "http_response_incomplete",
                                             "the origin answered with an error" };
-    struct fetch *fetch = ex->fetch;
+    struct fetch *fetch = fetch_of(ex);
     struct keep keep;
 
     if (ex->response.status == 304 && fetch->validate != NULL)
@@ -199,7 +166,7 @@ deliver_whole(struct exchange *ex)
 static enum step
 leave_alone(struct exchange *ex)
 {
-    struct fetch *fetch = ex->fetch;
+    struct fetch *fetch = fetch_of(ex);
 
     store_pass(fetch->cached.store, slices_passed_hash(fetch->cached.place_hash),
                cached_now(ex));
@@ -219,7 +186,7 @@ make_whole(struct exchange *ex, uint64_t bytes)
 static enum step
 deliver_rest(struct exchange *ex)
 {
-    struct fetch *fetch = ex->fetch;
+    struct fetch *fetch = fetch_of(ex);
     struct response *response = &ex->response;
     struct part have, rest;
     struct byte_range missing;
@@ -243,7 +210,7 @@ deliver_rest(struct exchange *ex)
 static enum step
 fill_slice(struct exchange *ex)
 {
-    struct fetch *fetch = ex->fetch;
+    struct fetch *fetch = fetch_of(ex);
     struct object *object = part_new_slice(fetch->of, fetch->slice, fetch->cached.place,
                                            fetch->cached.place_hash, fetch->seq);
 
@@ -251,14 +218,14 @@ fill_slice(struct exchange *ex)
         return fail(ex);
     fill_set_object(fetch->fill, object, object->body_bytes);
     object_unref(object);
-    return pour(ex);
+    return solo_pour(ex);
 }
 
 /* The object behind which slices of so many bytes are; counted. */
 static struct object *
 make_head(struct exchange *ex, const struct keep *keep, uint64_t whole_bytes)
 {
-    struct fetch *fetch = ex->fetch;
+    struct fetch *fetch = fetch_of(ex);
     struct object *whole = keep_object(keep, ex, fetch->seq, 0);
     struct object *object;
     struct object_head head;
@@ -279,7 +246,7 @@ make_head(struct exchange *ex, const struct keep *keep, uint64_t whole_bytes)
 static enum step
 begin_slices(struct exchange *ex, struct object *head)
 {
-    struct fetch *fetch = ex->fetch;
+    struct fetch *fetch = fetch_of(ex);
     struct fill *fill = fetch->fill;
 
     fetch->kind = FETCH_SLICE;
@@ -308,7 +275,7 @@ is_asked_slice(const struct fetch *fetch, const struct part *part)
 static enum step
 deliver_slices(struct exchange *ex)
 {
-    struct fetch *fetch = ex->fetch;
+    struct fetch *fetch = fetch_of(ex);
     struct object *head;
     struct part part;
     struct keep keep;
@@ -337,7 +304,7 @@ deliver_slice(struct exchange *ex)
 {
     static const struct failure changed = { END_UPSTREAM_FAILED, 502, "http_response_incomplete",
                                             "the origin's answer is not the next part" };
-    struct fetch *fetch = ex->fetch;
+    struct fetch *fetch = fetch_of(ex);
     struct part want = part_of_slice(fetch->of, fetch->slice), part;
     unsigned status = ex->response.status;
     struct keep keep;
@@ -359,7 +326,7 @@ deliver_slice(struct exchange *ex)
 enum step
 fetch_deliver(struct exchange *ex)
 {
-    struct fetch *fetch = ex->fetch;
+    struct fetch *fetch = fetch_of(ex);
     bool is_part = ex->response.status == 206;
 
     if (ex->up == NULL) /* an answer of our own: it could not be had */

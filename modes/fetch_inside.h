@@ -3,15 +3,15 @@
 #ifndef BASCULE_FETCH_INSIDE_H
 #define BASCULE_FETCH_INSIDE_H
 
+#include "cache/cache_conf.h"
 #include "cache/part.h"
 #include "modes/fetch.h"
+#include "modes/solo.h"
 
 struct fetch {
-    struct exchange *ex;      /* which does the fetching */
-    struct list link;         /* worker->fetches */
-    struct downstream down;
-    struct client client;
+    struct solo solo;         /* which does the fetching */
     struct cached cached;     /* a copy of the asking exchange's: keys, configuration */
+    struct cache_conf conf;   /* cached's: as rules made it */
     struct cached *asker;     /* that of the asking exchange; NULL: gone, or fetched behind */
     struct fill *fill;
     enum fetch_kind kind;
@@ -34,7 +34,14 @@ void fetch_store(struct store *store, struct fill *fill);
 /* For the log line of the exchange that asked: whom it was that answered. */
 void fetch_tell_asker(const struct fetch *fetch);
 
-/* A copy that lives as long as to. */
-struct slice fetch_copy(struct exchange *to, struct slice text);
+/* The fetch of an exchange without a client that is one. */
+static inline struct fetch *
+fetch_of(const struct exchange *ex)
+{
+    return container_of(ex->solo, struct fetch, solo);
+}
+
+/* The step that takes the place of delivery: the response goes into the fill. */
+enum step fetch_deliver(struct exchange *ex);
 
 #endif

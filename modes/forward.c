@@ -11,11 +11,12 @@
 #include "modes/forward.h"
 
 #include "filters/anonymity.h"
+#include "modes/judge.h"
+#include "modes/pac.h"
 #include "modes/reach.h"
 #include "modes/reverse.h"
 #include "modes/road.h"
 #include "modes/site_route.h"
-#include "server/base/base64.h"
 #include "server/generation.h"
 #include "server/host_map.h"
 #include "server/http/downstream.h"
@@ -38,7 +39,7 @@ struct forward_conf {
     int anonymity; /* enum anonymity_profile */
     const char *parent_url;
     struct parent_conf parent;
-    struct slice parent_authorization;
+    struct pac_conf pac;
     struct tls_context *tls;
     struct upstream_timeouts timeouts;
 };
@@ -72,6 +73,10 @@ static const struct option options[] = {
       .offset = offsetof(struct forward_conf, listener.cache),
       .options = cache_options, .member_bytes = sizeof(struct cache_conf), .shorthand = "store",
       .text = "Keep answers in a store and give them again: the store's name is enough." },
+    { .name = "pac", .type = OPTION_GROUP, .offset = offsetof(struct forward_conf, pac),
+      .options = pac_options, .member_bytes = sizeof(struct pac_conf), .shorthand = "proxy",
+      .text = "Serve the file that tells browsers when to use this proxy, at /proxy.pac and "
+              "/wpad.dat: the proxy's HOST:PORT is enough." },
     { .name = "upstream", .type = OPTION_GROUP, .offset = offsetof(struct forward_conf, timeouts),
       .options = upstream_timeout_options, .member_bytes = sizeof(struct upstream_timeouts),
       .text = "Deadlines towards destinations." },
@@ -83,19 +88,10 @@ static const struct option options[] = {
 static int
 finish_parent(struct forward_conf *forward, struct arena *arena, struct err *err)
 {
-    struct parent_conf *parent = &forward->parent;
-    struct slice credentials;
-
     if (forward->parent_url == NULL)
         return 0;
-    if (parent_parse_url(parent, arena, slice_of(forward->parent_url), err) < 0)
+    if (parent_parse_url(&forward->parent, arena, slice_of(forward->parent_url), err) < 0)
         return err_prefix(err, "upstream_proxy: ");
-    if (parent->user == NULL || parent->kind != PARENT_HTTP)
-        return 0;
-    credentials = arena_printf(arena, "%s:%s", parent->user,
-                               parent->password != NULL ? parent->password : "");
-    credentials = base64_encode(arena, credentials);
-    forward->parent_authorization = arena_printf(arena, "Basic %.*s", SLICE_ARG(credentials));
     return 0;
 }
 
@@ -189,11 +185,24 @@ finish(struct listener_conf *listener, struct conf *conf, struct arena *arena, s
     if (forward->special == NULL || listener->allow_client == NULL ||
         add_anonymity(forward, arena) < 0)
         return err_set(err, "no memory");
+    if (judge_finish(conf, arena, err) < 0)
+        return -1;
+    if (pac_conf_finish(&forward->pac, arena, err) < 0)
+        return -1;
     name_destinations(forward, arena);
     if (load_trust(forward, conf, arena, err) < 0 ||
         cache_conf_finish(&listener->cache, &conf->stores, arena, err) < 0)
         return -1;
     return finish_parent(forward, arena, err);
+}
+
+static void
+review(const struct listener_conf *listener, const struct conf *conf,
+       void (*say)(void *arg, const char *sentence), void *arg)
+{
+    const struct forward_conf *forward = (const struct forward_conf *)(const void *)listener;
+
+    pac_review(&forward->pac, listener, conf, say, arg);
 }
 
 static const struct forward_conf *
@@ -244,6 +253,8 @@ judge(struct exchange *ex)
     if (is_unproved(ex))
         return deny(ex, 421, "the connection was made before client_certificates changed",
                     "This connection was made under other rules: please connect again.");
+    if (pac_answers(ex, &forward->pac))
+        return STEP_ANSWER;
     if (request->form == TARGET_ORIGIN || request->form == TARGET_ASTERISK) {
         exchange_answer(ex, 400, END_BAD_REQUEST,
                         "This is a forward proxy: set it as the proxy of your browser, instead of "
@@ -267,6 +278,15 @@ judge(struct exchange *ex)
 
 /* ---- route */
 
+static bool
+is_judged(const struct exchange *ex, const struct ip *ip)
+{
+    for (unsigned i = 0; i < ex->to.only_count; i++)
+        if (ip_equal_host(ip, &ex->to.only[i]))
+            return true;
+    return ex->to.only == NULL;
+}
+
 /* The guard: asked about each address after DNS. */
 static bool
 may_connect(const struct ip *ip, void *arg)
@@ -274,6 +294,9 @@ may_connect(const struct ip *ip, void *arg)
     struct exchange *ex = arg;
     const struct forward_conf *forward = conf_of(ex);
     char text[IP_TEXT_BYTES];
+
+    if (!is_judged(ex, ip))
+        return false;
 
     if (forward->deny_destination != NULL &&
         prefix_set_has_embedded(forward->deny_destination, ip)) {
@@ -378,8 +401,6 @@ route(struct exchange *ex)
 static enum step
 prepare(struct exchange *ex)
 {
-    const struct forward_conf *forward = conf_of(ex);
-
     fields_add(&ex->request.fields, &ex->arena, FIELD_VIA,
                via_value(ex->down->ops->protocol, ex->request.minor_version));
     if (ex->site != NULL) {
@@ -389,7 +410,7 @@ prepare(struct exchange *ex)
     ex->out.authority = ex->request.authority;
     if (reach_is_relayed(ex)) {
         ex->out.target = ex->request.target;
-        ex->out.proxy_authorization = forward->parent_authorization;
+        ex->out.proxy_authorization = ex->to.parent->authorization;
     } else {
         ex->out.target = site_origin_form(ex);
     }
@@ -408,6 +429,7 @@ const struct mode_ops forward_mode = {
     .route = route,
     .prepare = prepare,
     .parent = parent_of,
+    .review = review,
     .is_proxy = true,
     .adds_via = true,
 };

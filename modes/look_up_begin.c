@@ -7,6 +7,7 @@
 #include "modes/look_up_inside.h"
 
 #include "cache/cache_conf.h"
+#include "modes/judge.h"
 #include "modes/site_route.h"
 #include "server/http/uri.h"
 #include "server/http/via.h"
@@ -58,7 +59,7 @@ look_up_is_told_more(const struct exchange *ex)
     const struct fields *fields = &ex->request.fields;
 
     return ex->request.wants_upgrade || fields_has(fields, FIELD_CLIENT_CERT) ||
-           has_override(fields) || (ex->site == NULL && fields_has(fields, FIELD_FORWARDED));
+           has_override(fields) || judge_is_personal(ex) || (ex->site == NULL && fields_has(fields, FIELD_FORWARDED));
 }
 
 bool
@@ -109,7 +110,7 @@ source_of(struct exchange *ex)
     if (to->group == NULL)
         return internet_by(ex, to->parent);
     name = slice_of(to->group->name);
-    if (ex->route->headers.count > 0)
+    if (ex->route != NULL && ex->route->headers.count > 0)
         name = by_route(ex, name);
     if (ex->out.authority.data == ex->request.authority.data)
         return name;
@@ -199,10 +200,20 @@ name_host(struct key_parts *parts, struct slice authority)
         parts->port = (uint16_t)port;
 }
 
+static struct slice
+by_rules(struct exchange *ex, struct slice source)
+{
+    struct slice rules = judge_key(ex);
+
+    return likely(rules.bytes == 0)
+               ? source
+               : arena_printf(&ex->arena, "%.*s%.*s", SLICE_ARG(source), SLICE_ARG(rules));
+}
+
 struct key_parts
 look_up_parts(struct exchange *ex)
 {
-    struct slice told = told_of(ex), source = source_of(ex);
+    struct slice told = told_of(ex), source = by_rules(ex, source_of(ex));
     struct key_parts parts = {
         .source = likely(told.bytes == 0) ? source
                                           : arena_printf(&ex->arena, "%.*s\n%.*s",
@@ -252,6 +263,9 @@ look_up_begin(struct exchange *ex)
     struct cached *cached;
 
     if (conf->store == NULL || ex->request.method == METHOD_CONNECT)
+        return false;
+    conf = judge_cache(ex, conf);
+    if (conf == NULL)
         return false;
     cached = arena_zalloc(&ex->arena, sizeof(*cached));
     if (cached == NULL)

@@ -4,6 +4,7 @@
 
 #include "modes/port.h"
 
+#include "modes/judge.h"
 #include "modes/relay.h"
 #include "server/schema.h"
 
@@ -32,6 +33,13 @@ on_connection(struct worker *worker, struct listener_conf *listener,
     relay_start(worker, listener, accepted, SLICE(""), find_group);
 }
 
+struct group_conf *
+port_group(const struct listener_conf *listener)
+{
+    must(listener->mode == &port_mode);
+    return container_of(listener, const struct port_conf, listener)->group;
+}
+
 /* ---- configuration */
 
 static const struct option options[] = {
@@ -45,9 +53,10 @@ finish(struct listener_conf *listener, struct conf *conf, struct arena *arena, s
 {
     struct port_conf *port = container_of(listener, struct port_conf, listener);
 
-    (void)arena;
     if (listener->filters.count > 0)
         return err_set(err, "filters work on HTTP; port mode passes bytes on as they are");
+    if (judge_finish(conf, arena, err) < 0)
+        return -1;
     port->group = conf_group(conf, port->group_name, err);
     return port->group != NULL ? 0 : -1;
 }

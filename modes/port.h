@@ -5,6 +5,11 @@
 
 #include "modes/mode.h"
 
+struct group_conf;
+
 extern const struct mode_ops port_mode;
+
+/* The group that gets the connections of a listener of this mode. */
+struct group_conf *port_group(const struct listener_conf *listener);
 
 #endif

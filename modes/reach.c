@@ -87,6 +87,21 @@ reach_is_relayed(const struct exchange *ex)
 
 /* ---- an idle connection */
 
+/* From an address that a rule chose. */
+static struct slice
+from_source(struct exchange *ex, uint64_t trusted)
+{
+    const struct destination *to = &ex->to;
+    const struct parent_conf *parent = to->parent;
+    char source[ADDRESS_TEXT_BYTES];
+
+    return arena_printf(&ex->arena, "%.*s:%u/%" PRIu64 " by %s@%s:%d from %s",
+                        SLICE_ARG(to->host), to->port, trusted,
+                        parent != NULL && parent->user != NULL ? parent->user : "",
+                        parent != NULL ? parent->host : "", parent != NULL ? (int)parent->port : 0,
+                        address_text(to->source, source));
+}
+
 /* By way of a parent proxy or TLS: also whose log-in it is, and whom the
  * listener trusts. */
 static struct slice
@@ -97,7 +112,10 @@ special_key(struct exchange *ex)
     uint64_t trusted = trust_id(ex); /* never one for the other */
 
     if (reach_is_relayed(ex))
-        return arena_printf(&ex->arena, "by %s:%d", parent->host, (int)parent->port);
+        return arena_printf(&ex->arena, "by %s@%s:%d", parent->user != NULL ? parent->user : "",
+                            parent->host, (int)parent->port);
+    if (to->source != NULL)
+        return from_source(ex, trusted);
     if (parent == NULL)
         return arena_printf(&ex->arena, "%.*s:%u/%" PRIu64, SLICE_ARG(to->host), to->port,
                             trusted);
@@ -114,7 +132,7 @@ destination_key(struct exchange *ex)
     size_t bytes = to->host.bytes + 3;
     char *key;
 
-    if (to->parent != NULL || to->is_tls)
+    if (to->parent != NULL || to->is_tls || to->source != NULL)
         return special_key(ex);
     key = arena_alloc(&ex->arena, bytes);
     if (key == NULL)
@@ -323,7 +341,7 @@ target_of(struct exchange *ex, struct dial_target *target)
 {
     const struct destination *to = &ex->to;
 
-    *target = (struct dial_target){ .connect_ms = timeouts(ex)->connect_ms };
+    *target = (struct dial_target){ .connect_ms = timeouts(ex)->connect_ms, .source = to->source };
     if (to->group != NULL) {
         if (ex->endpoint->is_literal)
             target->address = &ex->endpoint->address;

@@ -14,6 +14,7 @@
 
 #include "modes/relay.h"
 
+#include "modes/judge.h"
 #include "server/base/log.h"
 #include "server/generation.h"
 #include "server/http/client_conn.h"
@@ -59,6 +60,8 @@ struct relay {
     struct connecting *connecting;
     struct tunnel *tunnel;
     struct endpoint *endpoint; /* a slot and a reference of which are held; NULL: none */
+    struct judge_hold *holds; /* limits it counts for */
+    char *rule; /* that decided; a copy; NULL: none did */
     char *name; /* asked for by the client; NULL: none */
     char *group_name, *site_name, *endpoint_name; /* copies, once there is a tunnel */
     struct ip client, upstream_ip;
@@ -148,7 +151,8 @@ log_relay(const struct relay *relay, enum end_reason end)
         .group = slice_of(relay->connecting != NULL ? group_of(relay)->name : relay->group_name),
         .endpoint = endpoint_name(relay),
         .end = end_reason_word(end),
-        .cache = "TCP_TUNNEL",
+        .rule = slice_of(relay->rule),
+        .cache = end == END_DENIED ? "TCP_DENIED" : "TCP_TUNNEL",
     };
 
     if (listener->access_log == NULL || listener->access_log->log == NULL)
@@ -189,12 +193,15 @@ free_connecting(struct relay *relay)
 static void
 free_relay(struct relay *relay)
 {
+    judge_flow_end(relay->holds, relay->up_bytes + relay->down_bytes,
+                   loop_now_ms(relay->worker->loop));
     release_endpoint(relay);
     free_connecting(relay);
     list_remove(&relay->link.link);
     listener_leave(relay->worker, relay->listener);
     generation_release(relay->generation);
     free(relay->name);
+    free(relay->rule);
     free(relay->group_name);
     free(relay->site_name);
     free(relay->endpoint_name);
@@ -216,6 +223,36 @@ give_up(struct relay *relay, enum end_reason end)
     free_relay(relay);
 }
 
+/* ---- policy */
+
+/* What the policies of the listener and of the site say. */
+static bool
+judge(struct relay *relay, const struct listener_conf *listener, const struct relay_route *route,
+      const struct tls_session *tls, bool is_dry, struct judge_flow *flow)
+{
+    *flow = (struct judge_flow){
+        .worker = relay->worker,
+        .listener = listener,
+        .site = route->site,
+        .client = relay->client,
+        .tls = tls,
+        .name = slice_of(relay->name),
+        .now_s = (int64_t)(loop_wall_ms(relay->worker->loop) / 1000),
+    };
+    if (listener->policy == NULL && (route->site == NULL || route->site->policy == NULL))
+        return true;
+    return judge_flow(flow, is_dry);
+}
+
+static void
+note_rule(struct relay *relay, const struct judge_flow *flow)
+{
+    char text[RULE_ID_BYTES];
+
+    if (flow->rule != NULL)
+        relay->rule = strdup(rule_id(flow->rule, text));
+}
+
 /* ---- reload */
 
 static struct listener_conf *
@@ -234,10 +271,11 @@ listener_now(const struct relay *relay)
 
 /* Why the worker's current snapshot would not have let it in; NULL: it would. */
 static const char *
-objection(const struct relay *relay, const struct listener_conf *listener)
+objection(struct relay *relay, const struct listener_conf *listener)
 {
     const struct tls_session *tls = tls_of(&relay->tunnel->client);
     struct relay_route route;
+    struct judge_flow flow;
 
     if (listener == NULL)
         return "its listener is gone";
@@ -247,12 +285,12 @@ objection(const struct relay *relay, const struct listener_conf *listener)
         return "its listener passes no such connections on any more";
     if (tls != NULL && !tls_facts_prove(tls_session_facts(tls), listener))
         return "its client has not shown the certificate that is demanded now";
-    return NULL;
+    return judge(relay, listener, &route, tls, true, &flow) ? NULL : flow.why;
 }
 
 /* After the tunnel has begun: moves to the worker's current snapshot, or ends. */
 static void
-judge_again(struct relay *relay)
+judge_relay_again(struct relay *relay)
 {
     struct listener_conf *listener = listener_now(relay);
     const char *why = objection(relay, listener);
@@ -265,7 +303,7 @@ judge_again(struct relay *relay)
         generation_release(old);
         return;
     }
-    ip_text(&relay->client, client);
+    listener_client_text(relay->conf, &relay->client, client);
     log_info("listener \"%s\": connection of client %s to %.*s closed after reload: %s",
              relay->conf->name, client, SLICE_ARG(endpoint_name(relay)), why);
     tunnel_close(relay->tunnel, TUNNEL_DENIED);
@@ -334,7 +372,7 @@ start_tunnel(struct relay *relay, const struct accepted *upstream)
     counter_up(relay->worker->counters, upstream_open);
     free_connecting(relay);
     if (is_stale)
-        judge_again(relay);
+        judge_relay_again(relay);
 }
 
 /* ---- connecting */
@@ -491,7 +529,7 @@ republish(struct client_conn *link)
     if (relay->connecting != NULL)
         relay->connecting->is_stale = true;
     else
-        judge_again(relay);
+        judge_relay_again(relay);
 }
 
 /* A stream is in progress until it ends. */
@@ -590,6 +628,28 @@ relay_new(struct worker *worker, struct listener_conf *listener, const struct re
     return relay;
 }
 
+/* Refused, or on its way. */
+static void
+begin(struct relay *relay, const struct relay_route *route)
+{
+    struct judge_flow flow;
+    bool is_allowed = judge(relay, relay->conf, route, relay->connecting->client.tls, false,
+                            &flow);
+
+    relay->holds = flow.holds;
+    note_rule(relay, &flow);
+    if (!is_allowed) {
+        counter_up(relay->worker->counters, requests_denied);
+        give_up(relay, END_DENIED);
+        return;
+    }
+    if (flow.group != NULL) {
+        relay->connecting->route.group = flow.group;
+        pick_start(&relay->connecting->pick, flow.group);
+    }
+    try_next(&relay->connecting->task);
+}
+
 void
 relay_start(struct worker *worker, struct listener_conf *listener,
             const struct accepted *accepted, struct slice name, relay_route_fn *find)
@@ -607,7 +667,7 @@ relay_start(struct worker *worker, struct listener_conf *listener,
         return;
     }
     relay->find = find;
-    try_next(&relay->connecting->task);
+    begin(relay, &route);
 }
 
 /* ---- sites that pass TLS on */

@@ -4,6 +4,7 @@
 
 #include "modes/reverse.h"
 
+#include "modes/judge.h"
 #include "modes/relay.h"
 #include "modes/road.h"
 #include "modes/site_route.h"
@@ -75,6 +76,8 @@ finish(struct listener_conf *listener, struct conf *conf, struct arena *arena, s
 
     if (conf->sites.count == 0)
         return err_set(err, "a reverse listener needs sites to serve: add one to \"sites\"");
+    if (judge_finish(conf, arena, err) < 0)
+        return -1;
     listener->sites = conf->hosts;
     if (reverse->site_names.count == 0)
         return 0;

@@ -14,16 +14,20 @@
 #include "cache/disk_reader.h"
 #include "filters/pipeline.h"
 #include "modes/cache_answer.h"
-#include "modes/fetch.h"
+#include "modes/judge.h"
 #include "modes/keep.h"
+#include "modes/keys_fetch.h"
 #include "modes/look_up.h"
 #include "modes/reach.h"
 #include "modes/road_log.h"
 #include "modes/site_route.h"
 #include "modes/site_tls.h"
+#include "modes/solo.h"
+#include "modes/trail.h"
 #include "modes/tunnels.h"
 #include "server/http/client_conn.h"
 #include "server/http/via.h"
+#include "server/snapshot.h"
 #include "server/upstream/endpoint.h"
 
 typedef enum step step_fn(struct exchange *ex);
@@ -38,8 +42,10 @@ end_now(struct exchange *ex)
     pump_stop(&ex->request_pump);
     pump_stop(&ex->response_pump);
     timer_disarm(&ex->deadline);
-    if (ex->fetch == NULL)
+    if (ex->solo == NULL) {
         road_log(ex);
+        trail_record(ex);
+    }
     if (ex->up != NULL) {
         struct upstream *up = ex->up;
 
@@ -49,6 +55,7 @@ end_now(struct exchange *ex)
     reach_stop(ex);
     pipeline_end(ex);
     look_up_end(ex);
+    judge_end(ex);
     if (ex->down != NULL)
         ex->down->ops->finish(ex, ex->is_whole);
     exchange_free(ex);
@@ -140,12 +147,31 @@ refuse_incomplete(struct exchange *ex)
     exchange_answer(ex, 503, END_LIMIT, NULL);
 }
 
+static void
+drop_upstream(struct exchange *ex)
+{
+    struct upstream *up = ex->up;
+
+    pump_stop(&ex->request_pump);
+    ex->up = NULL;
+    if (up != NULL)
+        up->ops->release(up);
+}
+
 /* The last steps: what the client sees. */
 static enum step
 deliver(struct exchange *ex)
 {
-    if (ex->fetch != NULL)
-        return fetch_deliver(ex);
+    if (ex->solo != NULL)
+        return ex->solo->ops->deliver(ex);
+    if (ex->judgement != NULL) {
+        enum step step = judge_response(ex);
+
+        if (step == STEP_WAIT || step == STEP_DONE)
+            return step;
+        if (step == STEP_ANSWER)
+            drop_upstream(ex);
+    }
     if (ex->cached != NULL)
         cache_answer_status(ex);
     pipeline_begin(ex); /* of an answer from before the filters' turn */
@@ -157,6 +183,8 @@ deliver(struct exchange *ex)
         break;
     }
     pipeline_wrap_deliver(ex);
+    if (ex->judgement != NULL)
+        judge_deliver(ex);
     if (ex->site != NULL && ex->site->hsts_s > 0)
         site_add_hsts(ex);
     refuse_incomplete(ex);
@@ -172,17 +200,6 @@ deliver(struct exchange *ex)
     pump_start(&ex->response_pump, ex->worker->loop, ex->is_head_only ? NULL : ex->response.body,
                ex->down->sink, on_response_sent);
     return STEP_DONE;
-}
-
-static void
-drop_upstream(struct exchange *ex)
-{
-    struct upstream *up = ex->up;
-
-    pump_stop(&ex->request_pump);
-    ex->up = NULL;
-    if (up != NULL)
-        up->ops->release(up);
 }
 
 /* What came for an exchange that went upstream by itself. */
@@ -242,12 +259,20 @@ count_forwards(struct exchange *ex)
     return STEP_ANSWER;
 }
 
+/* The mode's own guards come first. When the policy has to wait, they are not asked again. */
 static enum step
 judge(struct exchange *ex)
 {
-    if (ex->down->client->is_tls && site_check_early(ex) == STEP_ANSWER)
-        return STEP_ANSWER;
-    return ex->listener->mode->judge(ex);
+    if (ex->judgement == NULL) {
+        enum step step;
+
+        if (ex->down->client->is_tls && site_check_early(ex) == STEP_ANSWER)
+            return STEP_ANSWER;
+        step = ex->listener->mode->judge(ex);
+        if (step != STEP_NEXT)
+            return step;
+    }
+    return judge_listener(ex);
 }
 
 static enum step
@@ -330,16 +355,19 @@ send_request(struct exchange *ex)
 }
 
 /* The numbers are positions in the table. */
-enum { STEP_FIRST = 0, STEP_REACH = 8, STEP_FETCHED = 10, STEP_DELIVER = 11, STEP_COUNT = 12 };
+enum { STEP_FIRST = 0, STEP_REACH = 11, STEP_FETCHED = 13, STEP_DELIVER = 14, STEP_COUNT = 15 };
 
 static step_fn *const road[STEP_COUNT] = {
     count_forwards,
     judge,
     route,
+    judge_site,
     strip_hops,
     prepare,
+    judge_tell,
     filter_request,
     site_answer,
+    judge_destination,
     look_up,
     [STEP_REACH] = reach,
     send_request,
@@ -441,7 +469,7 @@ on_response(struct exchange *ex)
         ex->is_tunnel = true;
     if (fields_has(&response->fields, FIELD_CONNECTION))
         fields_remove_hop_by_hop(&response->fields);
-    if (ex->listener->mode->adds_via && ex->fetch == NULL)
+    if (ex->listener->mode->adds_via && ex->solo == NULL)
         fields_add(&response->fields, &ex->arena, FIELD_VIA,
                    via_value(ex->up->ops->protocol, response->minor_version));
     jump(ex, STEP_FETCHED);
@@ -460,7 +488,7 @@ on_interim(struct exchange *ex, unsigned status, const struct fields *fields)
 {
     struct fields copy = *fields;
 
-    if (ex->fetch != NULL)
+    if (ex->solo != NULL)
         pipeline_begin(ex);
     if (ex->filters != NULL)
         fields_remove_if(&copy, is_no_hint, NULL);
@@ -545,7 +573,7 @@ on_deadline(struct timer *timer)
 }
 
 void
-road_begin_fetch(struct exchange *ex)
+road_begin_solo(struct exchange *ex)
 {
     ex->road = &ops;
     ex->step = STEP_REACH;
@@ -573,12 +601,15 @@ road_begin(struct exchange *ex)
 void
 road_on_publish(struct worker *worker)
 {
+    if (worker->snapshot != NULL)
+        trail_resize(worker->id, worker->snapshot->conf.trail_bytes);
     list_each(link, &worker->clients) {
         struct client_conn *client = container_of(link, struct client_conn, link);
 
         client->ops->republish(client);
     }
     tunnels_on_publish(worker);
+    keys_fetch_follow(worker);
 }
 
 void
@@ -589,6 +620,7 @@ road_on_drain(struct worker *worker)
 
         client->ops->drain(client);
     }
+    keys_fetch_stop();
 }
 
 void
@@ -600,11 +632,12 @@ road_on_kill(struct worker *worker)
         client->ops->kill(client);
     }
     tunnels_on_kill(worker);
-    fetches_kill(worker);
+    keys_fetch_stop();
+    solos_kill(worker);
 }
 
 bool
 road_is_idle(struct worker *worker)
 {
-    return list_is_empty(&worker->fetches) && worker->errands == 0 && disk_reader_is_idle();
+    return list_is_empty(&worker->solos) && worker->errands == 0 && disk_reader_is_idle();
 }

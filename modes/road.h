@@ -19,8 +19,8 @@
  * answer when there is one already. */
 void road_begin(struct exchange *ex);
 
-/* The same for an exchange that knows its way already and has no client (modes/fetch.c). */
-void road_begin_fetch(struct exchange *ex);
+/* The same for an exchange that knows its way already and has no client (modes/solo.h). */
+void road_begin_solo(struct exchange *ex);
 
 /* Goes on after STEP_WAIT. */
 void road_resume(struct exchange *ex);
@@ -44,7 +44,7 @@ void road_on_drain(struct worker *worker);
 /* Ends everything now. */
 void road_on_kill(struct worker *worker);
 
-/* Whether nothing is fetched for the cache, and no other thread is to answer. */
+/* Whether no exchange without a client is under way, and no other thread is to answer. */
 bool road_is_idle(struct worker *worker);
 
 #endif

@@ -5,15 +5,19 @@
 #include "modes/road_log.h"
 
 #include "modes/cached.h"
+#include "modes/judge.h"
 #include "modes/mode.h"
 #include "server/base/clock.h"
 #include "server/log/access_log.h"
 #include "server/tls/tls_session.h"
+#include "server/users/user.h"
 
 #include <stdio.h>
 
+#define RULE_BYTES 256
+
 struct log_names {
-    struct slice site, route, group, endpoint, version;
+    struct slice site, route, group, endpoint, version, rule;
     const char *hierarchy; /* squid's word for how the next hop was found; NULL: the usual */
     struct slice tls_version, tls_cipher, tls_name;
     struct slice client_subject, client_serial, client_fingerprint;
@@ -66,35 +70,36 @@ find_names(struct exchange *ex, struct log_names *names)
         find_tls(ex, names);
 }
 
+/* Id of the rule that decided: its name, or "file:line"; empty: none did. */
+static struct slice
+deciding_rule(const struct exchange *ex, char *text)
+{
+    const struct decision *verdict = exchange_verdict(ex);
+
+    if (verdict == NULL)
+        return slice_make(NULL, 0);
+    if (verdict->rule != NULL)
+        return slice_of(verdict->rule);
+    snprintf(text, RULE_BYTES, "%s:%u", verdict->place->file, verdict->place->line);
+    return slice_of(text);
+}
+
 void
 road_log_keep_names(struct exchange *ex)
 {
     struct log_names *names = arena_zalloc(&ex->arena, sizeof(*names));
+    char rule[RULE_BYTES];
 
     if (names == NULL)
         return;
     find_names(ex, names);
+    names->rule = arena_copy(&ex->arena, deciding_rule(ex, rule));
     names->site = arena_copy(&ex->arena, names->site);
     names->route = arena_copy(&ex->arena, names->route);
     names->group = arena_copy(&ex->arena, names->group);
     names->endpoint = arena_copy(&ex->arena, names->endpoint);
     names->tls_name = arena_copy(&ex->arena, names->tls_name);
     ex->log_names = names;
-}
-
-/* "file:line" of the rule that decided; empty: none did. */
-static struct slice
-deciding_rule(const struct exchange *ex, char *text, size_t room)
-{
-    const struct place *place = NULL;
-
-    for (const struct decision *d = ex->decisions; d != NULL; d = d->next)
-        if (d->place != NULL && d->kind == DECISION_DENY)
-            place = d->place;
-    if (place == NULL || ex->log_names != NULL)
-        return slice_make(NULL, 0);
-    snprintf(text, room, "%s:%u", place->file, place->line);
-    return slice_of(text);
 }
 
 static const char *
@@ -206,6 +211,9 @@ fill_text(const struct exchange *ex, struct access_record *record, const struct 
     record->route = names->route;
     record->group = names->group;
     record->endpoint = names->endpoint;
+    record->rule = names->rule;
+    record->tags = judge_tags(ex);
+    record->user = ex->user != NULL ? ex->user->name : slice_make(NULL, 0);
     record->hierarchy = names->hierarchy;
     record->tls_version = names->tls_version;
     record->tls_cipher = names->tls_cipher;
@@ -225,18 +233,19 @@ road_log(struct exchange *ex)
     const struct access_log_conf *conf = ex->listener->access_log;
     struct access_record record = { 0 };
     struct log_names names;
-    char rule[256], address[IP_TEXT_BYTES];
+    char rule[RULE_BYTES], address[IP_TEXT_BYTES];
 
     if (conf == NULL || conf->log == NULL)
         return;
-    if (ex->log_names != NULL)
+    if (ex->log_names != NULL) {
         names = *ex->log_names;
-    else
+    } else {
         find_names(ex, &names);
+        names.rule = deciding_rule(ex, rule);
+    }
     if (names.endpoint.bytes == 0 && ex->upstream_ip.family != 0)
         names.endpoint = slice_make(address, ip_port_text(&ex->upstream_ip, address));
     fill(ex, &record);
     fill_text(ex, &record, &names);
-    record.rule = deciding_rule(ex, rule, sizeof(rule));
     access_log_write(conf->log, &record);
 }

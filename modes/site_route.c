@@ -157,7 +157,8 @@ find_route(const struct exchange *ex)
 enum step
 site_route(struct exchange *ex)
 {
-    ex->normal_path = uri_normal_path(ex->request.path, &ex->arena);
+    if (ex->normal_path.data == NULL) /* policies have not asked for it */
+        ex->normal_path = uri_normal_path(ex->request.path, &ex->arena);
     if (ex->normal_path.data == NULL) {
         exchange_answer(ex, 400, END_BAD_REQUEST, "The path of the URL is malformed.");
         return STEP_ANSWER;
@@ -328,6 +329,14 @@ static const enum field_id claims[] = {
     FIELD_X_CLUSTER_CLIENT_IP, FIELD_CLIENT_CERT, FIELD_CLIENT_CERT_CHAIN,
 };
 
+void
+site_remove_claims(struct fields *fields)
+{
+    for (size_t i = 0; i < ARRAY_COUNT(claims); i++)
+        if (fields_has(fields, claims[i]))
+            fields_remove(fields, claims[i]);
+}
+
 /* Puts an element behind what a trusted proxy said. */
 static void
 append(struct exchange *ex, enum field_id id, struct slice element)
@@ -384,9 +393,7 @@ site_add_forwarding(struct exchange *ex, enum forwarding forwarding)
     size_t bytes;
 
     if (!is_trusted(ex, &peer))
-        for (size_t i = 0; i < ARRAY_COUNT(claims); i++)
-            if (fields_has(&ex->request.fields, claims[i]))
-                fields_remove(&ex->request.fields, claims[i]);
+        site_remove_claims(&ex->request.fields);
     if (forwarding == FORWARDING_OFF)
         return;
     peer.scope = 0; /* means something on this machine only */

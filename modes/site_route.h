@@ -34,6 +34,9 @@ void site_find_client(struct exchange *ex);
 /* Whether who connected is a trusted proxy. */
 bool site_trusts_peer(const struct exchange *ex);
 
+/* Takes away what only a trusted proxy is believed of the client and its connection. */
+void site_remove_claims(struct fields *fields);
+
 /* Adds X-Forwarded-* or Forwarded (RFC 7239) for the origin. What a client that
  * is no trusted proxy says of itself is taken away. */
 void site_add_forwarding(struct exchange *ex, enum forwarding forwarding);

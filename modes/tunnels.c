@@ -10,14 +10,18 @@
 #include "modes/tunnels.h"
 
 #include "filters/pipeline.h"
+#include "modes/judge.h"
 #include "modes/mode.h"
 #include "modes/reach.h"
 #include "modes/road.h"
 #include "modes/road_log.h"
+#include "modes/trail.h"
 #include "server/base/log.h"
 #include "server/generation.h"
+#include "server/net/listener.h"
 #include "server/net/tunnel.h"
 #include "server/snapshot.h"
+#include "server/tls/client_hello.h"
 #include "server/tls/tls_demands.h"
 #include "server/tls/tls_session.h"
 #include "server/upstream/endpoint.h"
@@ -33,7 +37,7 @@ tunnel_accept(struct exchange *ex)
     ex->is_tunnel = true;
 }
 
-static void judge_again(struct tunnel *tunnel, void *arg);
+static void judge_tunnel_again(struct tunnel *tunnel, void *arg);
 
 static enum end_reason
 reason_of(enum tunnel_end end)
@@ -74,6 +78,24 @@ on_done(struct tunnel *tunnel, enum tunnel_end end)
         endpoint_unref(slot);
 }
 
+/* The last reason against it, or what the client would be told now. */
+static void
+say_why(const struct exchange *ex, char *why, size_t room)
+{
+    const struct decision *deny = NULL;
+
+    for (const struct decision *d = ex->decisions; d != NULL; d = d->next)
+        if (d->kind == DECISION_DENY)
+            deny = d;
+    if (deny == NULL)
+        snprintf(why, room, "the answer would be %u now", ex->response.status);
+    else if (deny->rule != NULL)
+        snprintf(why, room, "%.*s: %s (%s:%u)", SLICE_ARG(deny->what), deny->rule,
+                 deny->place->file, deny->place->line);
+    else
+        snprintf(why, room, "%.*s", SLICE_ARG(deny->what));
+}
+
 /* The origin's connection: of a CONNECT, or of an upgraded request. */
 static int
 take_upstream(struct exchange *ex, struct accepted *upstream)
@@ -90,16 +112,69 @@ take_upstream(struct exchange *ex, struct accepted *upstream)
     return 0;
 }
 
+/* ---- the name in the TLS inside */
+
+static void
+say_denied(const struct exchange *ex, const char *when, const char *why)
+{
+    char client[IP_TEXT_BYTES];
+
+    listener_client_text(ex->listener, &ex->client_ip, client);
+    log_info("listener \"%s\": tunnel of client %s to %.*s closed%s: %s", ex->listener->name,
+             client, SLICE_ARG(ex->request.authority), when, why);
+}
+
+/* The client's first bytes. What is no TLS has no name. */
+static enum tunnel_look
+look(struct tunnel *tunnel, struct slice bytes, bool is_last)
+{
+    struct exchange *ex = tunnel->arg;
+    struct slice name = slice_make("", 0);
+    struct client_hello hello;
+    char why[256];
+
+    switch (client_hello_parse(bytes, &hello)) {
+    case CLIENT_HELLO_MORE:
+        if (!is_last)
+            return TUNNEL_LOOK_MORE;
+        break;
+    case CLIENT_HELLO_OK:
+        name = hello.server_name;
+        break;
+    case CLIENT_HELLO_BAD:
+        break;
+    }
+    if (judge_sni(ex, name))
+        return TUNNEL_LOOK_ON;
+    say_why(ex, why, sizeof(why));
+    say_denied(ex, "", why);
+    return TUNNEL_LOOK_DENY;
+}
+
+static struct tunnel_conf
+conf_of(const struct exchange *ex)
+{
+    const struct client_timeouts *timeouts = &ex->listener->timeouts;
+    uint32_t look_ms = judge_sni_wait_ms(ex);
+
+    return (struct tunnel_conf){
+        .idle_ms = timeouts->tunnel_idle_ms,
+        .half_close_idle_ms = timeouts->tunnel_half_close_ms,
+        .life_ms = timeouts->tunnel_life_ms,
+        .look = look_ms > 0 ? look : NULL,
+        .look_ms = look_ms,
+        .look_bytes = CLIENT_HELLO_READ_MAX,
+    };
+}
+
 void
 tunnel_begin(struct exchange *ex)
 {
-    const struct client_timeouts *timeouts = &ex->listener->timeouts;
-    struct tunnel_conf conf = { .idle_ms = timeouts->tunnel_idle_ms,
-                                .half_close_idle_ms = timeouts->tunnel_half_close_ms,
-                                .life_ms = timeouts->tunnel_life_ms };
+    struct tunnel_conf conf = conf_of(ex);
     struct accepted client = { .fd = -1 }, upstream = { .fd = -1 };
 
     road_log_keep_names(ex); /* while the client's connection is the downstream's */
+    trail_record(ex);        /* a reload takes the decisions away */
     if (take_upstream(ex, &upstream) < 0 || ex->down->ops->detach(ex, &client) < 0) {
         tls_session_free(upstream.tls);
         if (upstream.fd >= 0)
@@ -122,7 +197,7 @@ tunnel_begin(struct exchange *ex)
         endpoint_ref(ex->slot);
     ex->endpoint = NULL;
     if (ex->generation != ex->worker->generation)
-        judge_again(ex->tunnel, NULL); /* there was a reload on the way here */
+        judge_tunnel_again(ex->tunnel, NULL); /* there was a reload on the way here */
 }
 
 /* ---- reload */
@@ -141,21 +216,6 @@ listener_now(const struct exchange *ex)
     return NULL;
 }
 
-/* The last reason against it, or what the client would be told now. */
-static void
-say_why(const struct exchange *ex, char *why, size_t room)
-{
-    struct slice what = SLICE("");
-
-    for (const struct decision *d = ex->decisions; d != NULL; d = d->next)
-        if (d->kind == DECISION_DENY)
-            what = d->what;
-    if (what.bytes > 0)
-        snprintf(why, room, "%.*s", SLICE_ARG(what));
-    else
-        snprintf(why, room, "the answer would be %u now", ex->response.status);
-}
-
 /* Whether the client has shown what is demanded of its connection. */
 static bool
 has_proved(const struct exchange *ex, const struct listener_conf *listener)
@@ -171,7 +231,7 @@ has_proved(const struct exchange *ex, const struct listener_conf *listener)
  * its own, and the exchange is then as it was. */
 static bool
 is_allowed(struct exchange *ex, struct listener_conf *listener, struct generation *generation,
-           char *why, size_t room)
+           bool *waits, char *why, size_t room)
 {
     struct exchange before = *ex;
     enum step verdict;
@@ -188,6 +248,8 @@ is_allowed(struct exchange *ex, struct listener_conf *listener, struct generatio
     if (verdict == STEP_NEXT && ex->to.may_connect != NULL && ex->to.parent == NULL &&
         !ex->to.may_connect(&ex->upstream_ip, ex))
         verdict = STEP_ANSWER;
+    if (verdict == STEP_NEXT && !judge_again(ex, tls_of(&ex->tunnel->client), waits))
+        verdict = STEP_ANSWER;
     say_why(ex, why, room);
     if (verdict == STEP_NEXT && !has_proved(ex, listener)) {
         snprintf(why, room, "its client has not shown the certificate that is demanded now");
@@ -201,12 +263,7 @@ is_allowed(struct exchange *ex, struct listener_conf *listener, struct generatio
 static void
 close_denied(struct tunnel *tunnel, const char *why)
 {
-    const struct exchange *ex = tunnel->arg;
-    char client[IP_TEXT_BYTES];
-
-    ip_text(&ex->client_ip, client);
-    log_info("listener \"%s\": tunnel of client %s to %.*s closed after reload: %s",
-             ex->listener->name, client, SLICE_ARG(ex->request.authority), why);
+    say_denied(tunnel->arg, " after reload", why);
     tunnel_close(tunnel, TUNNEL_DENIED);
 }
 
@@ -224,12 +281,26 @@ move(struct exchange *ex, struct listener_conf *listener, struct generation *gen
     ex->last_decision = &ex->decisions;
 }
 
+/* While its first bytes are looked at: it is the new rules that are told of them. */
 static void
-judge_again(struct tunnel *tunnel, void *arg)
+wait_for_name(struct tunnel *tunnel, bool waits)
+{
+    struct exchange *ex = tunnel->arg;
+    bool still;
+
+    if (!tunnel->is_looking)
+        return;
+    if (!waits || !judge_again(ex, tls_of(&tunnel->client), &still))
+        tunnel_stop_looking(tunnel);
+}
+
+static void
+judge_tunnel_again(struct tunnel *tunnel, void *arg)
 {
     struct exchange *ex = tunnel->arg;
     struct listener_conf *listener;
     struct generation *generation;
+    bool waits = false;
     char why[256];
 
     (void)arg;
@@ -241,8 +312,10 @@ judge_again(struct tunnel *tunnel, void *arg)
         return;
     }
     generation = generation_hold(ex->worker);
-    if (is_allowed(ex, listener, generation, why, sizeof(why))) {
+    if (is_allowed(ex, listener, generation, &waits, why, sizeof(why)) &&
+        (!waits || tunnel->is_looking)) {
         move(ex, listener, generation);
+        wait_for_name(tunnel, waits);
         return;
     }
     close_denied(tunnel, why);
@@ -252,7 +325,7 @@ judge_again(struct tunnel *tunnel, void *arg)
 void
 tunnels_on_publish(struct worker *worker)
 {
-    tunnel_each(worker, judge_again, NULL);
+    tunnel_each(worker, judge_tunnel_again, NULL);
 }
 
 static void

@@ -5,8 +5,11 @@
 #include "server/files.h"
 
 #include "server/certificates/local_ca.h"
+#include "server/policy/list.h"
 #include "server/schema.h"
+#include "server/users/users.h"
 
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -98,25 +101,76 @@ visit_certificates(const struct walk *walk, const struct config_list *certificat
     return visit(walk, client->ca) < 0 || visit(walk, client->crl) < 0 ? -1 : 0;
 }
 
+static int
+visit_users(const struct walk *walk, const struct users_conf *users)
+{
+    const char *path;
+
+    if (users->ops->file == NULL)
+        return 0;
+    for (unsigned i = 0; (path = users->ops->file(users, i)) != NULL; i++)
+        if (visit(walk, path) < 0)
+            return -1;
+    return 0;
+}
+
+/* Whether it is a folder is known by who opens it. */
+static int
+visit_list(const struct walk *walk, const struct list_conf *list)
+{
+    static const char *const names[] = { "domains", "urls", "expressions" };
+    char path[PATH_MAX];
+
+    for (size_t i = 0; i < list->files.count; i++) {
+        const char *file = list->files.items[i].data;
+
+        if (visit(walk, file) < 0)
+            return -1;
+        if (list->format != LIST_AUTO && list->format != LIST_SQUIDGUARD)
+            continue;
+        for (size_t j = 0; j < ARRAY_COUNT(names); j++)
+            if (snprintf(path, sizeof(path), "%s/%s", file, names[j]) < (int)sizeof(path) &&
+                visit(walk, path) < 0)
+                return -1;
+    }
+    return 0;
+}
+
 int
 files_each_read(const struct conf *conf, int (*on_path)(void *arg, const char *path), void *arg)
 {
     const struct walk walk = { on_path, arg };
 
+    for (size_t i = 0; i < conf->access_logs.count; i++) {
+        const struct access_log_conf *log = conf->access_logs.items[i];
+
+        if (visit(&walk, log->privacy.key_path) < 0)
+            return -1;
+    }
     for (size_t i = 0; i < conf->listeners.count; i++) {
         const struct listener_conf *listener = conf->listeners.items[i];
         const struct tls_conf *tls = &listener->tls;
 
         if (visit_certificates(&walk, &tls->certificates, &tls->client) < 0 ||
-            visit(&walk, tls->ticket_keys) < 0 || visit(&walk, listener->upstream_ca) < 0)
+            visit(&walk, tls->ticket_keys) < 0 || visit(&walk, listener->upstream_ca) < 0 ||
+            visit(&walk, listener->error_page.path) < 0)
             return -1;
     }
     for (size_t i = 0; i < conf->sites.count; i++) {
         const struct site_conf *site = conf->sites.items[i];
 
-        if (visit_certificates(&walk, &site->certificates, &site->client) < 0)
+        if (visit_certificates(&walk, &site->certificates, &site->client) < 0 ||
+            visit(&walk, site->error_page.path) < 0)
             return -1;
     }
+    for (size_t i = 0; i < conf->users.count; i++)
+        if (visit_users(&walk, conf->users.items[i]) < 0)
+            return -1;
+    for (size_t i = 0; i < conf->lists.count; i++)
+        if (visit_list(&walk, conf->lists.items[i]) < 0)
+            return -1;
+    if (visit(&walk, conf->geo.country_path) < 0 || visit(&walk, conf->geo.as_path) < 0)
+        return -1;
     for (size_t i = 0; i < conf->groups.count; i++) {
         const struct group_conf *group = conf->groups.items[i];
 

@@ -5,12 +5,15 @@
 #include "config.h"
 
 #include "modes/cache_topic.h"
+#include "modes/expectations.h"
+#include "modes/explain.h"
 #include "modes/road.h"
 #include "server/commands/command.h"
+#include "server/policy/list_topic.h"
 #include "server/tls/tls_memory.h"
 #include "server/worker_thread.h"
 
-static const struct topic *const topics[] = { &cache_topic, NULL };
+static const struct topic *const topics[] = { &cache_topic, &list_topic, &explain_topic, NULL };
 
 static const struct worker_hooks hooks = {
     .on_publish = road_on_publish,
@@ -18,6 +21,7 @@ static const struct worker_hooks hooks = {
     .is_idle = road_is_idle,
     .on_kill = road_on_kill,
     .topics = topics,
+    .expect = expectations_try,
 };
 
 int

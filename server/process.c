@@ -31,10 +31,13 @@
 #include "server/limits.h"
 #include "server/listen_plan.h"
 #include "server/log/log_thread.h"
+#include "server/net/grace.h"
 #include "server/net/sockets.h"
 #include "server/opener.h"
+#include "server/policy/list.h"
 #include "server/schema.h"
 #include "server/snapshot.h"
+#include "server/users/users.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -54,6 +57,7 @@ enum stage { RECEIVING, PUBLISHING, SERVING, DRAINING };
 
 struct process {
     struct loop *loop;
+    struct grace_reader reader; /* explanations and expectations ask lists here */
     struct watch channel;
     struct crew crew;
     enum stage stage;
@@ -147,6 +151,36 @@ set_error_log(struct process *p, const struct conf *conf, struct err *err)
     return 0;
 }
 
+/* ---- what it is expected to do */
+
+struct broken {
+    struct err *first;
+    unsigned count;
+};
+
+static void
+on_broken(void *arg, const char *sentence)
+{
+    struct broken *broken = arg;
+
+    if (broken->count++ == 0)
+        err_set(broken->first, "%s", sentence);
+    else
+        log_error("%s", sentence);
+}
+
+static int
+try_expectations(struct process *p, struct snapshot *snapshot, struct err *err)
+{
+    const struct worker_hooks *hooks = p->crew.setting.hooks;
+    struct broken broken = { err, 0 };
+
+    if (hooks->expect == NULL)
+        return 0;
+    hooks->expect(snapshot, on_broken, &broken);
+    return broken.count == 0 ? 0 : -1;
+}
+
 /* Everything that can fail, before anything is changed for good. */
 static struct snapshot *
 prepare(struct process *p, struct err *err)
@@ -171,7 +205,9 @@ prepare(struct process *p, struct err *err)
     if (!p->has_certificates && certificates_start(&conf->resolver, err) < 0)
         goto fail;
     p->has_certificates = true;
-    if (snapshot_adopt(snapshot, err) < 0 ||
+    if (users_start(err) < 0 || (conf->lists.count > 0 && lists_start(err) < 0))
+        goto fail;
+    if (snapshot_adopt(snapshot, err) < 0 || try_expectations(p, snapshot, err) < 0 ||
         files_want(&p->files, conf, p->incoming, err) < 0 ||
         crew_start(&p->crew, workers, &conf->resolver, limit_pipes(p->descriptors, workers),
                    err) < 0 ||
@@ -753,6 +789,7 @@ init(struct process *p, const struct worker_hooks *hooks, struct err *err)
     p->loop = loop_new(err);
     if (p->loop == NULL)
         return -1;
+    grace_join(&p->reader, p->loop);
     crew_init(&p->crew, p->loop, hooks, &crew_events);
     inquiry_init(&p->inquiry, p->loop, &inquiry_ops, p);
     p->channel = (struct watch){ .fd = CHANNEL_FD, .on_event = on_channel };
@@ -778,10 +815,13 @@ fini(struct process *p)
     listen_plan_free(p->old_plan);
     if (p->has_certificates)
         certificates_stop();
+    users_stop();
+    lists_stop();
     snapshot_unref(p->snapshot);
     stores_wait_closed();
     if (p->has_source)
         config_source_fini(&p->source);
+    grace_leave(&p->reader);
     loop_free_all(p->loop);
     if (log_thread_is_running())
         log_thread_stop();

@@ -14,8 +14,13 @@
 #include "server/config/reader.h"
 #include "server/log/log_thread.h"
 #include "server/log/sink.h"
+#include "server/policy/expect.h"
+#include "server/policy/limit.h"
+#include "server/policy/list.h"
+#include "server/policy/rule.h"
 #include "server/schema_tls.h"
 #include "server/upstream/balance.h"
+#include "server/users/users.h"
 #include "server/worker.h"
 
 #define SECOND 1000
@@ -143,6 +148,20 @@ static const struct option filter_options[] = {
     { .name = "filters", .type = OPTION_GROUPS, .offset = (offset_), .options = filter_options, \
       .member_bytes = sizeof(struct filter_conf), .family_key = "filter", .text = text_ }
 
+/* What clients are shown that are refused: the same words in a listener and in its sites.
+ * at is where the struct error_page_conf is. */
+#define ERROR_PAGE_ROWS(at) \
+    { .name = "error_page", .type = OPTION_STRING, \
+      .offset = (at) + offsetof(struct error_page_conf, path), \
+      .text = "File of the page for people (HTML, up to 64K) that takes the place of the " \
+              "built-in one for answers of Bascule's own. In it stand %{status}, %{reason}, " \
+              "%{why}, %{rule}, %{id}, %{url}, %{host}, %{client_ip}, %{user}, %{time} and " \
+              "%{contact}." }, \
+    { .name = "contact", .type = OPTION_STRING, \
+      .offset = (at) + offsetof(struct error_page_conf, contact), \
+      .text = "Whom to ask when something is refused: \"mailto:it@example.com\", or the URL of a " \
+              "form. Pages show it as a link that names the request." }
+
 static bool
 mode_at(size_t i, struct option_family *family)
 {
@@ -186,6 +205,7 @@ static const struct option listener_options[] = {
     { .name = "timeouts", .type = OPTION_GROUP, .offset = offsetof(struct listener_conf, timeouts),
       .options = client_timeout_options, .member_bytes = sizeof(struct client_timeouts),
       .text = "How long clients may take." },
+    ERROR_PAGE_ROWS(offsetof(struct listener_conf, error_page)),
     { .name = "limits", .type = OPTION_GROUP, .offset = offsetof(struct listener_conf, limits),
       .options = http_limit_options, .member_bytes = sizeof(struct http_limits),
       .text = "How much clients may send." },
@@ -195,6 +215,9 @@ static const struct option listener_options[] = {
     { .name = "tls", .type = OPTION_GROUP, .offset = offsetof(struct listener_conf, tls),
       .options = tls_options, .member_bytes = sizeof(struct tls_conf), .shorthand = "preset",
       .text = "Speak TLS here." },
+    { .name = "policy", .type = OPTION_STRING,
+      .offset = offsetof(struct listener_conf, policy_name),
+      .text = "Name of the policy by which what comes here is judged." },
     { .name = "max_connections", .type = OPTION_INT,
       .offset = offsetof(struct listener_conf, max_connections), .fallback = "0", .max = 10000000,
       .text = "Client connections open at a time on this listener. 0: as many as the process "
@@ -473,6 +496,11 @@ static const struct option site_options[] = {
       .offset = offsetof(struct site_conf, client), .options = client_certificate_options,
       .member_bytes = sizeof(struct client_certificate_conf),
       .text = "Certificates asked of clients; when not given, as the listener says." },
+    ERROR_PAGE_ROWS(offsetof(struct site_conf, error_page)),
+    { .name = "policy", .type = OPTION_STRING,
+      .offset = offsetof(struct site_conf, policy_name),
+      .text = "Name of the policy by which requests for it are judged, after that of the "
+              "listener." },
     { .name = "pass_through", .type = OPTION_STRING,
       .offset = offsetof(struct site_conf, pass_through_name),
       .text = "Name of a group that gets TLS connections for its hosts as they are, unread." },
@@ -540,6 +568,20 @@ static const struct option error_log_options[] = {
     { .name = NULL },
 };
 
+static const char *const log_client_words[] = {
+    [LOG_CLIENTS_FULL] = "full",
+    [LOG_CLIENTS_TRUNCATED] = "truncated",
+    [LOG_CLIENTS_PSEUDONYMS] = "pseudonyms",
+    [LOG_CLIENTS_PSEUDONYMS + 1] = NULL,
+};
+
+static const char *const log_user_words[] = {
+    [LOG_USERS_FULL] = "full",
+    [LOG_USERS_PSEUDONYMS] = "pseudonyms",
+    [LOG_USERS_OFF] = "off",
+    [LOG_USERS_OFF + 1] = NULL,
+};
+
 static const struct option access_log_options[] = {
     OPTION_PLACE(struct access_log_conf, place),
     { .name = "name", .type = OPTION_STRING, .offset = offsetof(struct access_log_conf, name),
@@ -551,6 +593,24 @@ static const struct option access_log_options[] = {
       .fallback = "combined",
       .text = "common, combined, squid, json, or a text with %{NAME} for values: see ACCESS "
               "LOGS in bascule.conf(5)." },
+    { .name = "clients", .type = OPTION_ENUM,
+      .offset = offsetof(struct access_log_conf, privacy.clients), .fallback = "full",
+      .words = log_client_words,
+      .text = "How much is told of clients' addresses: full, truncated (to the /24, IPv6 to the "
+              "/48; no port) or pseudonyms (the same one for the same address). It holds for all "
+              "formats, and for lines about these clients in the error log." },
+    { .name = "users", .type = OPTION_ENUM,
+      .offset = offsetof(struct access_log_conf, privacy.users), .fallback = "full",
+      .words = log_user_words,
+      .text = "How much is told of who has logged in, by name or certificate: full, pseudonyms or "
+              "off." },
+    { .name = "queries", .type = OPTION_BOOL,
+      .offset = offsetof(struct access_log_conf, privacy.has_queries), .fallback = "true",
+      .text = "Whether URLs, also that of Referer, are told with their query strings." },
+    { .name = "pseudonym_key", .type = OPTION_STRING,
+      .offset = offsetof(struct access_log_conf, privacy.key_path),
+      .text = "File of 16 bytes or more that pseudonyms are made with: whoever has it can tell who "
+              "is meant. When not given, a random key is used until Bascule is started again." },
     { .name = NULL },
 };
 
@@ -587,6 +647,25 @@ const struct option conf_options[] = {
     { .name = "stores", .type = OPTION_GROUPS, .offset = offsetof(struct conf, stores),
       .options = store_options, .member_bytes = sizeof(struct store_conf), .max = 64,
       .text = "Where caches keep what they store." },
+    { .name = "users", .type = OPTION_GROUPS, .offset = offsetof(struct conf, users),
+      .options = users_options, .member_bytes = sizeof(struct users_conf), .family_key = "kind",
+      .max = 256, .text = "Where users come from, and how they prove who they are." },
+    { .name = "geo", .type = OPTION_GROUP, .offset = offsetof(struct conf, geo),
+      .options = geo_options, .member_bytes = sizeof(struct geo_conf),
+      .text = "Databases that tell the country and network of an address." },
+    { .name = "lists", .type = OPTION_GROUPS, .offset = offsetof(struct conf, lists),
+      .options = list_options, .member_bytes = sizeof(struct list_conf), .max = 1000,
+      .text = "Long lists of domains, networks and URLs, which rules ask." },
+    { .name = "limits", .type = OPTION_GROUPS, .offset = offsetof(struct conf, limits),
+      .options = limit_options, .member_bytes = sizeof(struct limit_conf), .max = 256,
+      .text = "How much each client, user or whatever is counted may have; rules name them." },
+    { .name = "sets", .type = OPTION_GROUPS, .offset = offsetof(struct conf, sets),
+      .options = condition_set_options, .member_bytes = sizeof(struct condition_set_conf),
+      .max = 10000, .text = "Conditions that several rules use, by name." },
+    { .name = "policies", .type = OPTION_GROUPS, .offset = offsetof(struct conf, policies),
+      .options = policy_options, .member_bytes = sizeof(struct policy_conf), .max = 1000,
+      .text = "Rules that say what is allowed, refused and changed; listeners and sites name "
+              "theirs." },
     { .name = "resolver", .type = OPTION_GROUP, .offset = offsetof(struct conf, resolver),
       .options = resolver_options, .member_bytes = sizeof(struct resolver_conf),
       .text = "How host names become addresses." },
@@ -603,5 +682,13 @@ const struct option conf_options[] = {
     { .name = "forward_to_sites", .type = OPTION_BOOL,
       .offset = offsetof(struct conf, forward_to_sites), .fallback = "true",
       .text = "Requests on forward listeners for a host name of a site go to that site's group." },
+    { .name = "expect", .type = OPTION_GROUPS, .offset = offsetof(struct conf, expects),
+      .options = expect_options, .member_bytes = sizeof(struct expect_conf), .max = 10000,
+      .text = "Requests, and what must become of them: tried by check, at the start and before a "
+              "reload, which is refused when one comes out otherwise." },
+    { .name = "trail", .type = OPTION_SIZE, .offset = offsetof(struct conf, trail_bytes),
+      .fallback = "1M", .max = 1024 * MIB,
+      .text = "Memory of each worker thread for what was decided about exchanges of late: bascule "
+              "explain ID shows it. 0: nothing is kept." },
     { .name = NULL },
 };

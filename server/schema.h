@@ -13,9 +13,12 @@
 #include "cache/cache_conf.h"
 #include "server/base/log.h"
 #include "server/config/option.h"
+#include "server/http/error_page.h"
 #include "server/http/h1_parse.h"
+#include "server/log/log_privacy.h"
 #include "server/net/address.h"
 #include "server/net/resolve.h"
+#include "server/policy/geo.h"
 #include "server/policy/prefix_set.h"
 
 struct access_log;
@@ -31,6 +34,7 @@ struct log_format;
 struct mode_ops;
 struct name_set;
 struct pattern;
+struct policy_conf;
 struct site_conf;
 struct tls_context;
 struct tls_server;
@@ -237,6 +241,9 @@ struct site_conf {
     uint32_t hsts_s;            /* max-age of Strict-Transport-Security; 0: none */
     struct config_list certificates;       /* of struct certificate_conf; none: the listener's */
     struct client_certificate_conf client; /* place line 0: the listener's */
+    struct error_page_conf error_page; /* what it does not say is as in the listener */
+    const char *policy_name;    /* judged by after the listener's; NULL: by none */
+    struct policy_conf *policy;
     const char *pass_through_name;
     struct group_conf *pass_through;       /* TLS for its names goes there as it is */
     struct certificate_set *set;           /* of certificates; in the registry; NULL: none */
@@ -255,6 +262,7 @@ struct access_log_conf {
     const char *name;
     const char *to;     /* "file:/path" or "/path", "stdout", "stderr", "syslog:" */
     const char *format; /* a name or a format string */
+    struct log_privacy privacy;
     struct log_format *compiled;
     struct access_log *log; /* in the registry */
 };
@@ -270,6 +278,9 @@ struct listener_conf {
     struct prefix_set *proxy_protocol_from; /* ... and believed from these only */
     struct prefix_set *allow_client;       /* others are refused; NULL: everyone */
     struct prefix_set *trusted_proxies;    /* X-Forwarded-* believed from these */
+    struct error_page_conf error_page;
+    const char *policy_name;               /* NULL: none */
+    struct policy_conf *policy;
     struct client_timeouts timeouts;
     struct http_limits limits;
     struct h2_limits h2;
@@ -296,6 +307,14 @@ struct conf {
     struct error_log_conf log;
     struct config_list access_logs; /* of struct access_log_conf */
     struct config_list stores;    /* of struct store_conf */
+    struct geo_conf geo;
+    struct config_list lists;     /* of struct list_conf */
+    struct config_list sets;      /* of struct condition_set_conf */
+    struct config_list limits;    /* of struct limit_conf */
+    struct config_list users;     /* of struct users_conf, with its kind's struct around it */
+    struct config_list policies;  /* of struct policy_conf */
+    struct config_list expects;   /* of struct expect_conf */
+    uint64_t trail_bytes;         /* decisions of past exchanges, kept on each worker thread */
     struct resolver_conf resolver;
     struct config_list listeners; /* of struct listener_conf, with its mode's struct around it */
     struct config_list groups;    /* of struct group_conf */

@@ -13,10 +13,16 @@
 
 #include "modes/mode.h"
 #include "server/config/reader.h"
+#include "server/error_pages.h"
 #include "server/log/log_format.h"
 #include "server/name_set.h"
+#include "server/policy/policy.h"
+#include "server/policy/expect.h"
+#include "server/policy/limit.h"
+#include "server/policy/list.h"
 #include "server/schema_link.h"
 #include "server/schema_tls.h"
+#include "server/users/users.h"
 
 /* ---- logs and the control socket */
 
@@ -31,7 +37,10 @@ finish_access_log(struct linker *linker, struct access_log_conf *log)
         err_set(err, "the word switches logs off, another name is needed");
     else
         log->compiled = log_format_new(linker->arena, log->format, err);
-    return log->compiled != NULL ? 0 : link_fail(err, &log->place, "access log", log->name);
+    if (log->compiled != NULL && log_privacy_finish(&log->privacy, err) == 0 &&
+        log_format_check_privacy(log->compiled, &log->privacy, err) == 0)
+        return 0;
+    return link_fail(err, &log->place, "access log", log->name);
 }
 
 static int
@@ -86,6 +95,51 @@ finish_control(struct linker *linker)
         conf->control = schema_default_control(linker->arena);
     else if (strcmp(conf->control, "off") == 0)
         conf->control = NULL;
+    return 0;
+}
+
+/* ---- geography, lists and limits */
+
+static int
+finish_geo(struct linker *linker)
+{
+    struct geo_conf *geo = &linker->conf->geo;
+    struct err found;
+
+    if (geo_conf_finish(geo, &found) == 0)
+        return 0;
+    return config_place_fail(linker->err, &geo->place, "geo: %s", found.text);
+}
+
+static int
+finish_lists(struct linker *linker)
+{
+    struct conf *conf = linker->conf;
+
+    for (size_t i = 0; i < conf->lists.count; i++) {
+        struct list_conf *list = conf->lists.items[i];
+
+        if (link_check_name("list", list->name, &list->place, linker->err) < 0)
+            return -1;
+        if (list_conf_finish(list, linker->err) < 0)
+            return link_fail(linker->err, &list->place, "list", list->name);
+    }
+    return 0;
+}
+
+static int
+finish_limit_tables(struct linker *linker)
+{
+    struct conf *conf = linker->conf;
+
+    for (size_t i = 0; i < conf->limits.count; i++) {
+        struct limit_conf *limit = conf->limits.items[i];
+
+        if (link_check_name("limit", limit->name, &limit->place, linker->err) < 0)
+            return -1;
+        if (limit_conf_finish(limit, linker->err) < 0)
+            return link_fail(linker->err, &limit->place, "limit", limit->name);
+    }
     return 0;
 }
 
@@ -190,7 +244,9 @@ static int
 check_listener(struct linker *linker, struct name_set *claimed, struct listener_conf *listener)
 {
     if (claim_addresses(linker, claimed, listener) < 0 ||
+        error_page_finish(&listener->error_page, linker->err) < 0 ||
         find_access_log(linker->conf, listener, linker->err) < 0 ||
+        link_policy(linker, listener->policy_name, &listener->policy) < 0 ||
         finish_limits(&listener->limits, linker->err) < 0)
         return -1;
     return check_proxy_protocol(listener, linker->err);
@@ -256,8 +312,11 @@ schema_finish(struct conf *conf, struct arena *arena, struct err *err)
 
     arena_init(&linker.scratch, NULL, (size_t)1 << 30);
     if (finish_access_logs(&linker) == 0 && finish_control(&linker) == 0 &&
-        finish_stores(&linker) == 0 && link_groups(&linker) == 0 && link_sites(&linker) == 0 &&
-        finish_listeners(&linker) == 0)
+        finish_stores(&linker) == 0 && finish_geo(&linker) == 0 &&
+        finish_lists(&linker) == 0 && finish_limit_tables(&linker) == 0 && link_groups(&linker) == 0 &&
+        users_finish(conf, arena, err) == 0 && policies_finish(conf, arena, err) == 0 &&
+        link_sites(&linker) == 0 &&
+        finish_listeners(&linker) == 0 && expects_finish(conf, err) == 0)
         result = 0;
     if (result == 0)
         link_https_ports(conf);

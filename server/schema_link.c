@@ -6,6 +6,7 @@
 
 #include "filters/filter.h"
 #include "server/config/reader.h"
+#include "server/policy/policy.h"
 
 #define NAME_BYTES_MAX 64
 
@@ -49,4 +50,14 @@ link_filters(struct linker *linker, const struct config_list *list)
             return link_fail(linker->err, &filter->place, "filter", filter->ops->name);
     }
     return 0;
+}
+
+int
+link_policy(struct linker *linker, const char *name, struct policy_conf **policy)
+{
+    *policy = NULL;
+    if (name == NULL)
+        return 0;
+    *policy = policy_named(linker->conf, name, linker->err);
+    return *policy != NULL ? 0 : -1;
 }

@@ -17,6 +17,8 @@ struct linker {
 int link_groups(struct linker *linker);
 int link_sites(struct linker *linker); /* after groups */
 int link_filters(struct linker *linker, const struct config_list *list);
+/* name may be NULL: no policy. err has no place. */
+int link_policy(struct linker *linker, const char *name, struct policy_conf **policy);
 
 /* Names go into logs, metrics and identities: checks their syntax. That no other
  * of the same list has it was checked when it was read. */

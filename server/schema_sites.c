@@ -8,6 +8,7 @@
 #include "server/schema_link.h"
 
 #include "server/config/reader.h"
+#include "server/error_pages.h"
 #include "server/host_map.h"
 #include "server/http/uri.h"
 #include "server/schema_tls.h"
@@ -349,7 +350,9 @@ check_site(struct linker *linker, struct site_conf *site)
         return -1;
     if (site->hosts.count == 0 && !site->is_default)
         return err_set(linker->err, "needs hosts, or default = true");
-    if (check_action(linker, &site->all) < 0 || link_site_tls(linker, site) < 0)
+    if (check_action(linker, &site->all) < 0 || link_site_tls(linker, site) < 0 ||
+        error_page_finish(&site->error_page, linker->err) < 0 ||
+        link_policy(linker, site->policy_name, &site->policy) < 0)
         return -1;
     if (!has_action(&site->all) && site->routes.count == 0 && site->pass_through == NULL)
         return err_set(linker->err, "needs group, redirect, welcome, routes or pass_through");

@@ -15,12 +15,16 @@
 #include "cache/traffic.h"
 #include "server/certificates/certificates.h"
 #include "server/config/reader.h"
+#include "server/error_pages.h"
 #include "server/log/access_log.h"
 #include "server/log/sink.h"
 #include "server/net/listener.h"
+#include "server/policy/limit.h"
+#include "server/policy/list.h"
 #include "server/tls/tls_context.h"
 #include "server/tls/tls_server.h"
 #include "server/upstream/group.h"
+#include "server/users/users.h"
 
 /* More than any configuration needs: half a million sites. */
 #define ARENA_BYTES ((size_t)1 << 30)
@@ -54,12 +58,13 @@ adopt_access_log(struct access_log_conf *conf, struct arena *arena, struct err *
     char identity[SINK_IDENTITY_BYTES];
     struct log_sink *sink;
 
-    if (log_sink_identify(identity, conf->to, err) < 0)
+    if (log_privacy_adopt(&conf->privacy, err) < 0 ||
+        log_sink_identify(identity, conf->to, err) < 0)
         return -1;
     sink = log_sink_open(identity, -1, err);
     if (sink == NULL)
         return -1;
-    conf->log = access_log_new(arena, sink, conf->compiled);
+    conf->log = access_log_new(arena, sink, conf->compiled, &conf->privacy);
     return conf->log != NULL ? 0 : err_set(err, "out of memory");
 }
 
@@ -105,6 +110,44 @@ set_limits(const struct conf *conf)
 
         set_quota(&listener->cache, listener->name);
     }
+    limits_apply(conf);
+}
+
+static void
+let_go_of_limits(void *conf)
+{
+    limits_release(conf);
+}
+
+static void
+let_go_of_lists(void *conf)
+{
+    lists_release(conf);
+}
+
+static void
+let_go_of_geo(void *geo)
+{
+    geo_release(geo);
+}
+
+/* What rules ask. */
+static int
+adopt_tables(struct conf *conf, struct arena *arena, struct err *err)
+{
+    if (limits_adopt(conf, err) < 0)
+        return -1;
+    if (arena_defer(arena, let_go_of_limits, conf) < 0)
+        return err_set(err, "out of memory");
+    if (lists_adopt(conf, err) < 0)
+        return -1;
+    if (arena_defer(arena, let_go_of_lists, conf) < 0)
+        return err_set(err, "out of memory");
+    if (geo_adopt(&conf->geo, err) < 0)
+        return -1;
+    if (arena_defer(arena, let_go_of_geo, &conf->geo) < 0)
+        return err_set(err, "out of memory");
+    return 0;
 }
 
 static void
@@ -222,6 +265,22 @@ adopt_all_certificates(struct snapshot *snapshot, struct err *err)
     return 0;
 }
 
+/* ---- users */
+
+static void
+let_go_of_users(void *conf)
+{
+    users_release(conf);
+}
+
+static int
+adopt_users(struct snapshot *snapshot, struct err *err)
+{
+    if (arena_defer(&snapshot->arena, let_go_of_users, &snapshot->conf) < 0)
+        return err_set(err, "out of memory");
+    return users_adopt(&snapshot->conf, err);
+}
+
 int
 snapshot_adopt(struct snapshot *snapshot, struct err *err)
 {
@@ -244,13 +303,17 @@ snapshot_adopt(struct snapshot *snapshot, struct err *err)
             return err_prefix(err, "%s:%u: store \"%s\": ", store->place.file, store->place.line,
                               store->name);
     }
-    if (traffic_adopt(conf, &snapshot->arena, err) < 0)
+    if (traffic_adopt(conf, &snapshot->arena, err) < 0 ||
+        adopt_tables(conf, &snapshot->arena, err) < 0)
         return -1;
     for (i = 0; i < conf->groups.count; i++) {
         if (adopt_group(snapshot, i, err) < 0)
             return -1;
     }
-    if (adopt_all_certificates(snapshot, err) < 0)
+    if (adopt_all_certificates(snapshot, err) < 0 ||
+        error_pages_adopt(conf, &snapshot->arena, err) < 0)
+        return -1;
+    if (adopt_users(snapshot, err) < 0)
         return -1;
     for (i = 0; i < conf->listeners.count; i++) {
         if (adopt_listener(conf->listeners.items[i], conf, &snapshot->arena, err) < 0)

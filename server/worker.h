@@ -41,7 +41,7 @@ struct worker {
     bool is_draining;          /* the process is to stop */
     struct list clients;       /* of struct client_conn: all open ones of HTTP modes */
     struct list tunnels;       /* of struct tunnel.link: judged again on reload */
-    struct list fetches;       /* exchanges without a client, which fill the cache */
+    struct list solos;         /* exchanges without a client (modes/solo.h) */
     unsigned errands;          /* asked of other threads, which will answer by mail */
 };
 

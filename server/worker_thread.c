@@ -215,11 +215,10 @@ on_publish(struct mail *mail)
     worker->is_retiring = thread->duty == WORKER_RETIRE;
     worker->is_draining = thread->duty == WORKER_DRAIN;
     update_names(thread, &worker->snapshot->conf.resolver);
-    if (old != NULL && old != worker->snapshot) {
-        if (hooks->on_publish != NULL)
-            hooks->on_publish(worker);
+    if (old != worker->snapshot && hooks->on_publish != NULL)
+        hooks->on_publish(worker);
+    if (old != NULL && old != worker->snapshot)
         pools_sweep(worker);
-    }
     if (is_going(thread) && !was_going && hooks->on_drain != NULL)
         hooks->on_drain(worker);
     snapshot_unref(old);
@@ -364,7 +363,7 @@ init_worker(struct worker_thread *thread, const struct resolver_conf *resolver, 
     pipe_pool_init(&worker->pipes, PIPES_KEPT, thread->setting->pipes_max);
     list_init(&worker->clients);
     list_init(&worker->tunnels);
-    list_init(&worker->fetches);
+    list_init(&worker->solos);
     worker->in = aligned_alloc(PAGE_BYTES, SCRATCH_BYTES);
     worker->out = aligned_alloc(PAGE_BYTES, SCRATCH_BYTES);
     if (worker->in == NULL || worker->out == NULL)
@@ -372,6 +371,7 @@ init_worker(struct worker_thread *thread, const struct resolver_conf *resolver, 
     worker->loop = loop_new(err);
     if (worker->loop == NULL)
         return -1;
+    grace_join(&thread->reader, worker->loop);
     thread->names = new_names(worker->loop, resolver, err);
     if (thread->names == NULL)
         return -1;
@@ -382,8 +382,10 @@ init_worker(struct worker_thread *thread, const struct resolver_conf *resolver, 
 static void
 free_thread(struct worker_thread *thread)
 {
-    if (thread->worker.loop != NULL)
+    if (thread->worker.loop != NULL) {
+        grace_leave(&thread->reader);
         loop_free_all(thread->worker.loop);
+    }
     free(thread->worker.in);
     free(thread->worker.out);
     free(thread);

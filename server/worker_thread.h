@@ -14,6 +14,7 @@
 #include <pthread.h>
 
 #include "server/net/acceptor.h"
+#include "server/net/grace.h"
 #include "server/net/resolve.h"
 #include "server/worker.h"
 
@@ -24,7 +25,7 @@ struct worker_thread;
 /* What those above server/ do at these moments, on the worker's thread. NULL:
  * nothing. */
 struct worker_hooks {
-    /* worker->snapshot is a new one; the old one goes when this returns. */
+    /* worker->snapshot is a new one, or the first; the old one goes when this returns. */
     void (*on_publish)(struct worker *worker);
     /* worker->is_retiring or is_draining has become true: end what is idle,
      * make the rest its last. */
@@ -37,6 +38,10 @@ struct worker_hooks {
     void (*on_end)(struct worker *worker);
     /* What commands may ask besides; on the main thread. Ends with NULL. */
     const struct topic *const *topics;
+    /* Tries what the snapshot is expected to do (server/policy/expect.h); on the main thread.
+     * say is told of each that comes out otherwise. Returns how many. */
+    unsigned (*expect)(struct snapshot *snapshot, void (*say)(void *arg, const char *sentence),
+                       void *arg);
 };
 
 enum worker_duty {
@@ -73,6 +78,7 @@ struct worker_setting {
 struct worker_thread {
     struct worker worker;
     struct acceptors acceptors;
+    struct grace_reader reader;    /* of lists */
     pthread_t pthread;
     const struct worker_setting *setting;
     struct name_service *names;    /* what worker.resolver belongs to */

@@ -11,8 +11,10 @@
 #include "server/certificates/certificates.h"
 #include "server/log/log_thread.h"
 #include "server/net/listener.h"
+#include "server/policy/limit_page.h"
 #include "server/snapshot.h"
 #include "server/upstream/endpoint.h"
+#include "server/users/users.h"
 
 #include <inttypes.h>
 
@@ -200,6 +202,23 @@ write_certificates(FILE *out)
 }
 
 static void
+write_users(FILE *out)
+{
+    struct users_facts facts = users_facts();
+
+    single(out, "bascule_login_failures_total", "counter", "Logins with a wrong proof.",
+           facts.failures);
+    single(out, "bascule_login_locks_total", "counter",
+           "Times that a user and client were locked after too many failures.", facts.locks);
+    single(out, "bascule_login_busy_total", "counter",
+           "Logins refused because too many waited to be checked.", facts.busy);
+    single(out, "bascule_login_hashes_total", "counter", "Passwords that were hashed.",
+           facts.hashes);
+    single(out, "bascule_login_hashes_waiting", "gauge", "Passwords that wait to be hashed.",
+           facts.waiting);
+}
+
+static void
 write_process(FILE *out, const struct status_facts *facts)
 {
     struct log_counts logs = log_counts();
@@ -231,8 +250,10 @@ metrics_text(FILE *out, const struct status_facts *facts)
     write_workers(out, facts);
     write_names(out, facts);
     write_certificates(out);
+    write_users(out);
     write_listeners(out, &facts->snapshot->conf.listeners);
     write_endpoints(out, &facts->snapshot->conf.groups, facts->now_ms);
+    limit_page_metrics(out, &facts->snapshot->conf.limits);
     for (size_t i = 0; facts->topics[i] != NULL; i++)
         facts->topics[i]->metrics(out, facts);
 }

@@ -11,6 +11,7 @@
 #include "server/log/log_thread.h"
 #include "server/net/listener.h"
 #include "server/net/sockets.h"
+#include "server/policy/limit_page.h"
 #include "server/snapshot.h"
 #include "server/upstream/endpoint.h"
 
@@ -243,6 +244,7 @@ status_text(FILE *out, const struct status_facts *facts)
     write_workers(out, facts);
     write_listeners(out, facts);
     write_groups(out, facts);
+    limit_page_text(out, &facts->snapshot->conf.limits);
     write_totals(out, facts);
 }
 
@@ -363,6 +365,7 @@ status_json(FILE *out, const struct status_facts *facts)
         json_group(out, conf->groups.items[i], facts->now_ms);
     }
     fprintf(out, "]");
+    limit_page_json(out, &conf->limits);
     json_totals(out, facts);
     for (size_t i = 0; facts->topics[i] != NULL; i++)
         facts->topics[i]->status_json(out, facts);

@@ -45,6 +45,7 @@
 static struct {
     pthread_t thread, slow_thread;
     struct loop *slow_loop; /* NULL until it is needed */
+    struct file_watch *files;
     struct watch inotify;
     struct timer tick;
     uint64_t blind_ms;
@@ -158,7 +159,7 @@ begin_watching(struct certificate_set *set)
     unsigned count;
 
     list_files(set, paths, &count);
-    watched_set(&set->watched, paths, count);
+    watched_set(helper.files, &set->watched, paths, count);
     take_stamps(set, stamps);
     memcpy(set->stamps, stamps, stamps_bytes(set));
 }
@@ -645,15 +646,17 @@ on_inotify(struct watch *watch, uint32_t events)
 {
     (void)watch;
     (void)events;
-    file_watch_read();
+    file_watch_read(helper.files);
     timer_arm(house.loop, &helper.tick, QUICK_TICK_MS);
 }
 
 static int
 watch_files(struct err *err)
 {
-    file_watch_start(on_file_event);
-    helper.inotify = (struct watch){ .fd = file_watch_fd(), .on_event = on_inotify };
+    helper.files = file_watch_new("certificates", true, on_file_event);
+    if (helper.files == NULL)
+        return err_set(err, "certificates: out of memory");
+    helper.inotify = (struct watch){ .fd = file_watch_fd(helper.files), .on_event = on_inotify };
     if (helper.inotify.fd >= 0 && loop_watch(house.loop, &helper.inotify, EPOLLIN) < 0)
         return err_errno(err, "certificates: inotify");
     return 0;
@@ -734,7 +737,8 @@ end_loop(void)
     timer_disarm(&helper.tick);
     loop_free_all(house.loop);
     house.loop = NULL;
-    file_watch_stop();
+    file_watch_free(helper.files);
+    helper.files = NULL;
 }
 
 void

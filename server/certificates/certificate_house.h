@@ -9,7 +9,7 @@
 
 #include "server/certificates/certificate_load.h"
 #include "server/certificates/certificates.h"
-#include "server/certificates/file_watch.h"
+#include "server/file_watch.h"
 
 struct stapling;
 

@@ -33,32 +33,6 @@
 #define SIGNATURE_BITS_MIN 80 /* SHA-1 and MD5 have less */
 #define NAME_BYTES 256
 
-/* ---- files */
-
-void
-file_state_take(struct file_state *stamp, const char *path)
-{
-    struct stat st;
-    int result = stat(path, &st);
-
-    memset(stamp, 0, sizeof(*stamp));
-    if (result < 0 && errno == EACCES) {
-        int fd = opener_open(path, NULL);
-
-        if (fd >= 0) {
-            result = fstat(fd, &st);
-            close(fd);
-        }
-    }
-    if (result < 0)
-        return;
-    stamp->device = st.st_dev;
-    stamp->inode = st.st_ino;
-    stamp->bytes = (uint64_t)st.st_size;
-    stamp->modified_ns = (int64_t)st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec;
-    stamp->changed_ns = (int64_t)st.st_ctim.tv_sec * 1000000000 + st.st_ctim.tv_nsec;
-}
-
 /* ---- what is good enough */
 
 static const char *

@@ -10,23 +10,8 @@
 
 #include "server/base/err.h"
 #include "server/certificates/certificates.h"
+#include "server/file_watch.h"
 #include "server/schema.h"
-
-/* What tells one state of a file from another without reading it. All zero: it
- * cannot be looked at. */
-struct file_state {
-    uint64_t device, inode, bytes;
-    int64_t modified_ns, changed_ns;
-};
-
-/* Looks at the file, through links. */
-void file_state_take(struct file_state *stamp, const char *path);
-
-static inline bool
-file_state_equal(const struct file_state *a, const struct file_state *b)
-{
-    return memcmp(a, b, sizeof(*a)) == 0;
-}
 
 /* Reads and checks the files of count certificates. key_command runs with a time
  * limit. Paths are as they are: "local" was resolved already. NULL with err,

@@ -6,6 +6,7 @@
 
 #include "server/commands/check_files.h"
 #include "server/commands/check_folders.h"
+#include "server/commands/policy_parts.h"
 #include "server/config/reader.h"
 #include "server/privileges.h"
 #include "server/snapshot.h"
@@ -26,8 +27,9 @@ plural(size_t count)
 
 /* The configuration is good by itself; root would still have to become its user. */
 static int
-write_good(const char *path, const struct conf *conf)
+write_good(const struct arguments *arguments, const char *path, struct snapshot *snapshot)
 {
+    const struct conf *conf = &snapshot->conf;
     struct identity identity;
     struct err err;
 
@@ -35,7 +37,7 @@ write_good(const char *path, const struct conf *conf)
         fprintf(stderr, "%s: %s\n", path, err.text);
         return 1;
     }
-    if (check_files(conf) > 0)
+    if (check_files(conf) > 0 || policy_parts_check(snapshot, arguments->hooks) > 0)
         return 1;
     check_folders(path, conf, &identity);
     printf("%s: ok: %zu listener%s, %zu site%s, %zu group%s\n", path, conf->listeners.count,
@@ -79,7 +81,7 @@ run(const struct arguments *arguments)
         return 1;
     }
     snapshot = snapshot_new(&source, &err);
-    status = snapshot != NULL ? write_good(path, &snapshot->conf) : write_bad(&source, &err);
+    status = snapshot != NULL ? write_good(arguments, path, snapshot) : write_bad(&source, &err);
     snapshot_unref(snapshot);
     config_source_fini(&source);
     return status;

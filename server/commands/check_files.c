@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* check_files.c - reads certificates, keys and lists as the daemon will.
+/* check_files.c - reads certificates, keys, pages and lists as the daemon will.
  *
  * Nothing is kept. Where the daemon would only find out with the first client,
  * it is told here.
@@ -10,9 +10,11 @@
 
 #include "server/certificates/certificates.h"
 #include "server/certificates/local_ca.h"
+#include "server/http/page_template.h"
 #include "server/tls/client_trust.h"
 #include "server/tls/tls_context.h"
 #include "server/tls/tls_tickets.h"
+#include "server/users/users.h"
 
 #include <errno.h>
 #include <openssl/x509v3.h>
@@ -196,6 +198,65 @@ check_ticket_keys(const struct owner *owner, const struct tls_conf *tls)
     return 0;
 }
 
+/* ---- pages and logs */
+
+static unsigned
+check_error_page(const struct owner *owner, const struct place *place,
+                 const struct error_page_conf *page)
+{
+    struct arena arena;
+    struct err err;
+    bool is_good;
+
+    if (page->path == NULL)
+        return 0;
+    arena_init(&arena, NULL, ARENA_BYTES);
+    is_good = page_template_load(&arena, page->path, &err) != NULL;
+    arena_fini(&arena);
+    return is_good ? 0 : fail(owner, place, "error_page: ", &err);
+}
+
+static unsigned
+check_access_log(const struct access_log_conf *log)
+{
+    const struct owner owner = { "access log", log->name, NULL };
+    struct log_privacy privacy = log->privacy;
+    struct err err;
+
+    return log_privacy_adopt(&privacy, &err) == 0
+               ? 0 : fail(&owner, &log->place, "pseudonym_key: ", &err);
+}
+
+static unsigned
+check_users(struct users_conf *users)
+{
+    const struct owner owner = { "users", users->name, NULL };
+    unsigned bad = 0;
+    struct err err;
+
+    if (users->ops->adopt != NULL && users->ops->adopt(users, &err) < 0)
+        bad = fail(&owner, &users->place, "", &err);
+    if (users->ops->release != NULL)
+        users->ops->release(users);
+    return bad;
+}
+
+/* ---- databases of addresses */
+
+static unsigned
+check_geo(const struct geo_conf *conf)
+{
+    struct geo_conf copy = *conf;
+    struct err err;
+
+    if (geo_adopt(&copy, &err) < 0) {
+        fprintf(stderr, "%s\n", err.text);
+        return 1;
+    }
+    geo_release(&copy);
+    return 0;
+}
+
 /* ---- all of them */
 
 static unsigned
@@ -205,7 +266,8 @@ check_listener(const struct listener_conf *listener)
 
     return check_certificates(&owner, &listener->tls.certificates) +
            check_client_certificates(&owner, &listener->tls.client) +
-           check_ticket_keys(&owner, &listener->tls);
+           check_ticket_keys(&owner, &listener->tls) +
+           check_error_page(&owner, &listener->place, &listener->error_page);
 }
 
 static unsigned
@@ -214,7 +276,8 @@ check_site(const struct site_conf *site)
     const struct owner owner = { "site", site->name, &site->hosts };
 
     return check_certificates(&owner, &site->certificates) +
-           check_client_certificates(&owner, &site->client);
+           check_client_certificates(&owner, &site->client) +
+           check_error_page(&owner, &site->place, &site->error_page);
 }
 
 /* like: of another group, to load what they share once; NULL at first. */
@@ -248,6 +311,11 @@ check_files(const struct conf *conf)
     unsigned bad = 0;
 
     arena_init(&arena, NULL, ARENA_BYTES);
+    bad += check_geo(&conf->geo);
+    for (size_t i = 0; i < conf->access_logs.count; i++)
+        bad += check_access_log(conf->access_logs.items[i]);
+    for (size_t i = 0; i < conf->users.count; i++)
+        bad += check_users(conf->users.items[i]);
     for (size_t i = 0; i < conf->listeners.count; i++)
         bad += check_listener(conf->listeners.items[i]);
     for (size_t i = 0; i < conf->sites.count; i++)

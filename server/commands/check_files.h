@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* check_files.h - whether the files that a configuration names for TLS are good. */
+/* check_files.h - whether the files that a configuration names are good. */
 #ifndef BASCULE_CHECK_FILES_H
 #define BASCULE_CHECK_FILES_H
 

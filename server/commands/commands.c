@@ -14,8 +14,8 @@
 const struct command *const commands[] = {
     &run_command,     &forward_command, &reverse_command, &port_command,
     &check_command,   &options_command, &reload_command,  &stop_command,
-    &status_command,  &cache_command,   &purge_command,   &ca_command,
-    &version_command, &help_command,    &worker_process_command,
+    &status_command,  &explain_command, &cache_command,   &purge_command,
+    &ca_command,      &version_command, &help_command,    &worker_process_command,
     NULL,
 };
 

@@ -10,6 +10,7 @@ extern const struct command forward_command, reverse_command, port_command; /* d
 extern const struct command cache_command, purge_command;                   /* cache.c */
 extern const struct command ca_command;                                     /* ca.c */
 extern const struct command check_command;                                  /* check.c */
+extern const struct command explain_command;                                /* explain.c */
 extern const struct command options_command;                                /* options.c */
 extern const struct command reload_command, stop_command, status_command;   /* talk.c */
 extern const struct command version_command, help_command;                  /* commands.c */

@@ -1,14 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* date.c - dates without the C library's time zones and locales.
- *
- * Days are counted in years that begin in March, so that the day that leap
- * years add is the last of its year and the months fall into a regular pattern.
- */
+/* date.c - dates without the C library's time zones and locales. */
 #include "config.h"
 
 #include "server/http/date.h"
 
-enum { DAY_SECONDS = 86400 };
+#include "server/base/calendar.h"
 
 #define YEAR_0_SECONDS INT64_C(-62167219200)   /* 0000-01-01 00:00:00 */
 #define YEAR_9999_SECONDS INT64_C(253402300799) /* 9999-12-31 23:59:59 */
@@ -20,43 +16,6 @@ static const char day_names[7][10] = {
 static const char month_names[12][4] = {
     "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
 };
-
-struct date {
-    int year, month, day; /* month and day from 1 */
-};
-
-/* Days from 1970-01-01 to this date. */
-static int64_t
-days_of(struct date date)
-{
-    int64_t year = date.month <= 2 ? date.year - 1 : date.year;
-    int64_t era = (year >= 0 ? year : year - 399) / 400; /* 400 years have 146097 days */
-    int64_t year_of_era = year - era * 400;
-    int64_t month = (date.month + 9) % 12; /* March is 0 */
-    int64_t day_of_year = (153 * month + 2) / 5 + date.day - 1;
-
-    return era * 146097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year -
-           719468; /* days from 0000-03-01 to 1970-01-01 */
-}
-
-static struct date
-date_of(int64_t days)
-{
-    int64_t shifted = days + 719468;
-    int64_t era = (shifted >= 0 ? shifted : shifted - 146096) / 146097;
-    int64_t day_of_era = shifted - era * 146097;
-    int64_t year_of_era =
-        (day_of_era - day_of_era / 1460 + day_of_era / 36524 - day_of_era / 146096) / 365;
-    int64_t day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    int64_t month = (5 * day_of_year + 2) / 153; /* March is 0 */
-    struct date date = {
-        .month = (int)(month < 10 ? month + 3 : month - 9),
-        .day = (int)(day_of_year - (153 * month + 2) / 5 + 1),
-    };
-
-    date.year = (int)(year_of_era + era * 400) + (date.month <= 2);
-    return date;
-}
 
 /* ---- writing */
 
@@ -92,7 +51,7 @@ date_format(char text[DATE_BYTES + 1], int64_t seconds)
                    : seconds > YEAR_9999_SECONDS ? YEAR_9999_SECONDS : seconds;
     int64_t since_year_0 = held - YEAR_0_SECONDS; /* a Saturday */
     int64_t day = since_year_0 / DAY_SECONDS;
-    struct date date = date_of(day + YEAR_0_SECONDS / DAY_SECONDS);
+    struct date date = calendar_date(day + YEAR_0_SECONDS / DAY_SECONDS);
     char *at = put_text(text, day_names[(day + 6) % 7], 3);
 
     at = put_text(at, ", ", 2);
@@ -183,7 +142,7 @@ take_imf(struct slice *text, struct date *date, int *second_of_day)
 static bool
 take_rfc850(struct slice *text, struct date *date, int *second_of_day, int64_t now)
 {
-    int this_year = date_of(now / DAY_SECONDS).year;
+    int this_year = calendar_date(now / DAY_SECONDS).year;
 
     if (!take_digits(text, 2, &date->day) || !take_text(text, "-") ||
         !take_month(text, &date->month) || !take_text(text, "-") ||
@@ -226,23 +185,14 @@ take_any(struct slice *text, struct date *date, int *second_of_day, int64_t now)
     return false;
 }
 
-static bool
-is_day_of_month(struct date date)
-{
-    struct date next = { date.month == 12 ? date.year + 1 : date.year, date.month % 12 + 1, 1 };
-
-    return date.day >= 1 &&
-           date.day <= days_of(next) - days_of((struct date){ date.year, date.month, 1 });
-}
-
 bool
 date_parse(struct slice text, int64_t now, int64_t *seconds)
 {
     struct date date;
     int second_of_day;
 
-    if (!take_any(&text, &date, &second_of_day, now) || text.bytes > 0 || !is_day_of_month(date))
+    if (!take_any(&text, &date, &second_of_day, now) || text.bytes > 0 || !calendar_has(date))
         return false;
-    *seconds = days_of(date) * DAY_SECONDS + second_of_day;
+    *seconds = calendar_days(date) * DAY_SECONDS + second_of_day;
     return true;
 }

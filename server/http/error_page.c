@@ -8,6 +8,7 @@
 
 #include "server/http/error_page.h"
 
+#include "server/http/html.h"
 #include "server/http/status.h"
 #include "server/log/escape.h"
 
@@ -15,12 +16,12 @@
 
 /* ---- words */
 
-/* What a status means for whoever sees the page, and what they can do. */
 static const struct {
     unsigned status;
     const char *text;
 } explanations[] = {
     { 400, "The request could not be understood." },
+    { 401, "Log in to go on." },
     { 403, "This request is not allowed here. If you think that it should be, ask whoever runs "
            "this service, and tell them the reference below." },
     { 404, "There is nothing at this address." },
@@ -43,8 +44,8 @@ static const struct {
            "other." },
 };
 
-static const char *
-explanation(unsigned status)
+const char *
+error_page_meaning(unsigned status)
 {
     for (size_t i = 0; i < ARRAY_COUNT(explanations); i++)
         if (explanations[i].status == status)
@@ -53,64 +54,47 @@ explanation(unsigned status)
                          : "The request cannot be carried out.";
 }
 
-/* "bascule.conf:14", without the folder, which is nobody's business. */
-static struct slice
-rule_text(struct arena *arena, const struct place *rule)
-{
-    const char *slash;
+/* ---- whom to ask */
 
-    if (rule == NULL || rule->file == NULL)
+int
+error_page_check_contact(const char *contact, struct err *err)
+{
+    static const struct slice schemes[] = {
+        SLICE_INIT("mailto:"), SLICE_INIT("https://"), SLICE_INIT("http://"),
+    };
+    struct slice text = slice_of(contact);
+    bool is_known = false;
+
+    for (size_t i = 0; i < ARRAY_COUNT(schemes); i++)
+        is_known |= slice_starts_with(text, schemes[i]) && text.bytes > schemes[i].bytes;
+    if (!is_known)
+        return err_set(err, "\"%s\": write \"mailto:it@example.com\", or the URL of a form",
+                       contact);
+    for (size_t i = 0; i < text.bytes; i++)
+        if ((unsigned char)text.data[i] <= ' ' || (unsigned char)text.data[i] >= 0x7f ||
+            strchr("\"'<>#`\\", text.data[i]) != NULL)
+            return err_set(err, "\"%s\" has a character at %zu that does not belong into such a "
+                           "URI: write it as %%HH", contact, i + 1);
+    return 0;
+}
+
+/* RFC 6068: a mail with a subject. A form gets the number as a parameter. */
+struct slice
+error_page_contact(struct arena *arena, const struct page_facts *facts)
+{
+    const char *contact = facts->contact;
+    char joint;
+
+    if (contact == NULL)
         return slice_make("", 0);
-    slash = strrchr(rule->file, '/');
-    return arena_printf(arena, "%s:%u", slash != NULL ? slash + 1 : rule->file, rule->line);
+    joint = strchr(contact, '?') != NULL ? '&' : '?';
+    if (strncmp(contact, "mailto:", 7) == 0)
+        return arena_printf(arena, "%s%csubject=Please%%20review%%20%016" PRIx64, contact, joint,
+                            facts->id);
+    return arena_printf(arena, "%s%creference=%016" PRIx64, contact, joint, facts->id);
 }
 
 /* ---- HTML */
-
-/* Anything but printable ASCII becomes U+FFFD: what comes from peers needs no
- * more, and nothing can then change how the rest is read. */
-static const char *
-html_of(unsigned char c)
-{
-    switch (c) {
-    case '&':
-        return "&amp;";
-    case '<':
-        return "&lt;";
-    case '>':
-        return "&gt;";
-    case '"':
-        return "&quot;";
-    case '\'':
-        return "&#39;";
-    }
-    return c < ' ' || c >= 0x7f ? "&#xfffd;" : NULL;
-}
-
-static struct slice
-escape_html(struct arena *arena, struct slice s)
-{
-    size_t bytes = 0;
-    char *text, *at;
-
-    for (size_t i = 0; i < s.bytes; i++) {
-        const char *entity = html_of((unsigned char)s.data[i]);
-
-        bytes += entity != NULL ? strlen(entity) : 1;
-    }
-    text = at = arena_alloc(arena, bytes + 1);
-    if (text == NULL)
-        return slice_make("", 0);
-    for (size_t i = 0; i < s.bytes; i++) {
-        const char *entity = html_of((unsigned char)s.data[i]);
-
-        if (entity != NULL)
-            at = stpcpy(at, entity);
-        else
-            *at++ = s.data[i];
-    }
-    return slice_make(text, bytes);
-}
 
 static const char page[] =
     "<!DOCTYPE html>\n"
@@ -138,6 +122,7 @@ static const char page[] =
     "  margin: 1.5rem 0 0; padding-top: 1rem; border-top: 1px solid var(--line);\n"
     "  font-size: .925rem; }\n"
     "dt { color: var(--soft); } dd { margin: 0; overflow-wrap: anywhere; }\n"
+    "a { color: inherit; }\n"
     "</style>\n"
     "</head>\n"
     "<body>\n"
@@ -149,6 +134,7 @@ static const char page[] =
     "%7$.*8$s"
     "<dt>Reference</dt><dd>%9$016" PRIx64 "</dd>\n"
     "</dl>\n"
+    "%10$.*11$s"
     "</main>\n"
     "</body>\n"
     "</html>\n";
@@ -159,21 +145,32 @@ row(struct arena *arena, const char *name, struct slice text)
 {
     if (slice_is_empty(text))
         return slice_make("", 0);
-    text = escape_html(arena, text);
+    text = html_escape(arena, text);
     return arena_printf(arena, "<dt>%s</dt><dd>%.*s</dd>\n", name, SLICE_ARG(text));
 }
 
-struct slice
-error_page_html(struct arena *arena, unsigned status, const char *why, const struct place *rule,
-                uint64_t exchange_id)
+/* A link to whom to ask; empty where nobody is. */
+static struct slice
+review_link(struct arena *arena, const struct page_facts *facts)
 {
-    struct slice reason = status_reason(status);
-    struct slice why_row = row(arena, "Why", slice_of(why));
-    struct slice rule_row = row(arena, "Rule", rule_text(arena, rule));
+    struct slice uri = html_escape(arena, error_page_contact(arena, facts));
 
-    return arena_printf(arena, page, status, reason.data, (int)reason.bytes, explanation(status),
-                        why_row.data, (int)why_row.bytes, rule_row.data, (int)rule_row.bytes,
-                        exchange_id);
+    if (slice_is_empty(uri))
+        return uri;
+    return arena_printf(arena, "<p><a href=\"%.*s\">Ask for a review</a></p>\n", SLICE_ARG(uri));
+}
+
+struct slice
+error_page_html(struct arena *arena, const struct page_facts *facts)
+{
+    struct slice reason = status_reason(facts->status);
+    struct slice why = row(arena, "Why", slice_of(facts->why));
+    struct slice rule = row(arena, "Rule", facts->rule);
+    struct slice link = review_link(arena, facts);
+
+    return arena_printf(arena, page, facts->status, reason.data, (int)reason.bytes,
+                        error_page_meaning(facts->status), why.data, (int)why.bytes, rule.data,
+                        (int)rule.bytes, facts->id, link.data, (int)link.bytes);
 }
 
 /* ---- JSON: RFC 9457 section 3 */
@@ -197,21 +194,23 @@ member(struct arena *arena, const char *name, struct slice text)
 
 /* type is "about:blank", so the title is that of the status (section 4.2.1).
  * The instance, a reference relative to the request's own URI, names this
- * exchange; rule is an extension member. */
+ * exchange; id, why, rule and contact are extension members. */
 struct slice
-error_page_json(struct arena *arena, unsigned status, const char *why, const struct place *rule,
-                uint64_t exchange_id)
+error_page_json(struct arena *arena, const struct page_facts *facts)
 {
-    struct slice reason = status_reason(status);
-    struct slice detail = member(arena, "detail", slice_of(why != NULL ? why
-                                                                        : explanation(status)));
-    struct slice rule_member = member(arena, "rule", rule_text(arena, rule));
+    struct slice reason = status_reason(facts->status), why = slice_of(facts->why);
+    struct slice meaning = slice_of(error_page_meaning(facts->status));
+    struct slice detail = member(arena, "detail", why.bytes > 0 ? why : meaning);
+    struct slice why_member = member(arena, "why", why);
+    struct slice rule = member(arena, "rule", facts->rule);
+    struct slice contact = member(arena, "contact", error_page_contact(arena, facts));
 
     return arena_printf(arena,
-                        "{\"type\":\"about:blank\",\"title\":\"%.*s\",\"status\":%u%.*s%.*s,"
-                        "\"instance\":\"#exchange-%016" PRIx64 "\"}\n",
-                        SLICE_ARG(reason), status, SLICE_ARG(detail), SLICE_ARG(rule_member),
-                        exchange_id);
+                        "{\"type\":\"about:blank\",\"title\":\"%.*s\",\"status\":%u%.*s%.*s%.*s"
+                        ",\"id\":\"%016" PRIx64 "\",\"instance\":\"#exchange-%016" PRIx64
+                        "\"%.*s}\n", SLICE_ARG(reason), facts->status, SLICE_ARG(detail),
+                        SLICE_ARG(why_member), SLICE_ARG(rule), facts->id, facts->id,
+                        SLICE_ARG(contact));
 }
 
 /* ---- which of them: RFC 9110 section 12.5.1 */

@@ -4,11 +4,13 @@
 
 #include "server/http/exchange.h"
 
+#include "server/base/clock.h"
 #include "server/generation.h"
-#include "server/http/error_page.h"
+#include "server/http/page_template.h"
 #include "server/http/proxy_status.h"
 #include "server/http/status.h"
 #include "server/net/listener.h"
+#include "server/users/user.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -84,24 +86,56 @@ exchange_free(struct exchange *ex)
         release(ex);
 }
 
+/* ---- decisions */
+
+static void
+decide(struct exchange *ex, const struct decision *known, const char *format, va_list args)
+{
+    struct decision *decision = arena_alloc(&ex->arena, sizeof(*decision));
+    char text[256];
+
+    if (decision == NULL)
+        return;
+    vsnprintf(text, sizeof(text), format, args);
+    *decision = *known;
+    decision->what = arena_copy(&ex->arena, slice_of(text));
+    *ex->last_decision = decision;
+    ex->last_decision = &decision->next;
+}
+
 void
 exchange_decide(struct exchange *ex, enum decision_kind kind, const struct place *place,
                 const char *format, ...)
 {
-    struct decision *decision = arena_zalloc(&ex->arena, sizeof(*decision));
-    char text[256];
+    const struct decision known = { .kind = kind, .place = place };
     va_list args;
 
-    if (decision == NULL)
-        return;
     va_start(args, format);
-    vsnprintf(text, sizeof(text), format, args);
+    decide(ex, &known, format, args);
     va_end(args);
-    decision->kind = kind;
-    decision->what = arena_copy(&ex->arena, slice_of(text));
-    decision->place = place;
-    *ex->last_decision = decision;
-    ex->last_decision = &decision->next;
+}
+
+void
+exchange_decide_rule(struct exchange *ex, enum decision_kind kind, const char *name,
+                     const struct place *place, const char *format, ...)
+{
+    const struct decision known = { .kind = kind, .place = place, .rule = name };
+    va_list args;
+
+    va_start(args, format);
+    decide(ex, &known, format, args);
+    va_end(args);
+}
+
+const struct decision *
+exchange_verdict(const struct exchange *ex)
+{
+    const struct decision *verdict = NULL;
+
+    for (const struct decision *d = ex->decisions; d != NULL; d = d->next)
+        if (d->place != NULL && (d->kind == DECISION_DENY || d->kind == DECISION_ALLOW))
+            verdict = d;
+    return verdict;
 }
 
 /* ---- answers of our own */
@@ -130,31 +164,84 @@ exchange_answer_with(struct exchange *ex, unsigned status, enum end_reason reaso
     response->body = &ex->made_up.source;
 }
 
-/* The last record that says why, for a page; NULL when there is none. */
-static const struct place *
-deciding_rule(const struct exchange *ex)
+/* "no-gambling", or "bascule.conf:14" without the folder, which is nobody's business;
+ * empty when no rule says no. */
+static struct slice
+denying_rule(struct exchange *ex)
 {
-    const struct place *place = NULL;
+    const struct decision *verdict = exchange_verdict(ex);
+    const char *file, *slash;
 
-    for (const struct decision *d = ex->decisions; d != NULL; d = d->next)
-        if (d->kind == DECISION_DENY)
-            place = d->place;
-    return place;
+    if (verdict == NULL || verdict->kind != DECISION_DENY)
+        return slice_make("", 0);
+    if (verdict->rule != NULL)
+        return slice_of(verdict->rule);
+    file = verdict->place->file != NULL ? verdict->place->file : "";
+    slash = strrchr(file, '/');
+    return arena_printf(&ex->arena, "%s:%u", slash != NULL ? slash + 1 : file,
+                        verdict->place->line);
+}
+
+/* What was asked for, as the client would write it. */
+static struct slice
+url_of(struct exchange *ex)
+{
+    const struct request *request = &ex->request;
+
+    if (request->form != TARGET_ORIGIN || slice_is_empty(request->authority))
+        return request->target;
+    return arena_printf(&ex->arena, "%.*s://%.*s%.*s", SLICE_ARG(request->scheme),
+                        SLICE_ARG(request->authority), SLICE_ARG(request->target));
+}
+
+static struct slice
+write_page(struct exchange *ex, const struct page_facts *facts)
+{
+    const struct page_template *template = NULL;
+
+    if (ex->site != NULL)
+        template = ex->site->error_page.template;
+    if (template == NULL)
+        template = ex->listener->error_page.template;
+    return template != NULL ? page_template_write(template, &ex->arena, facts)
+                            : error_page_html(&ex->arena, facts);
+}
+
+/* Whom to ask about a refusal; failures are known to whoever reads the logs. */
+static const char *
+contact_of(const struct exchange *ex, enum end_reason reason)
+{
+    if (reason != END_DENIED)
+        return NULL;
+    if (ex->site != NULL && ex->site->error_page.contact != NULL)
+        return ex->site->error_page.contact;
+    return ex->listener->error_page.contact;
 }
 
 void
 exchange_answer(struct exchange *ex, unsigned status, enum end_reason reason, const char *why)
 {
-    struct slice accept = fields_get(&ex->request.fields, FIELD_ACCEPT);
+    const struct page_facts facts = {
+        .status = status,
+        .why = why,
+        .rule = denying_rule(ex),
+        .id = ex->id,
+        .wall_ms = clock_wall_coarse_ms(),
+        .url = url_of(ex),
+        .host = ex->request.host,
+        .user = ex->user != NULL ? ex->user->name : slice_make("", 0),
+        .client = ex->client_ip,
+        .contact = contact_of(ex, reason),
+    };
     struct failure failure = ex->failure;
     struct slice body;
     const char *type;
 
-    if (error_page_wants_html(accept)) {
-        body = error_page_html(&ex->arena, status, why, deciding_rule(ex), ex->id);
+    if (error_page_wants_html(fields_get(&ex->request.fields, FIELD_ACCEPT))) {
+        body = write_page(ex, &facts);
         type = "text/html; charset=utf-8";
     } else {
-        body = error_page_json(&ex->arena, status, why, deciding_rule(ex), ex->id);
+        body = error_page_json(&ex->arena, &facts);
         type = "application/problem+json";
     }
     if (arena_is_spent(&ex->arena))

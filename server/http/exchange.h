@@ -19,21 +19,24 @@
 struct accepted;
 struct cached;
 struct exchange;
-struct fetch;
 struct filter_run;
 struct generation;
+struct judgement;
 struct log_names;
 struct parent_conf;
 struct reach;
+struct solo;
 struct tls_context;
 struct tls_session;
 struct tunnel;
 struct upstream;
+struct user;
 
 /* ---- decisions: logs, Proxy-Status, error pages and explain read the same records */
 
 enum decision_kind {
     DECISION_ALLOW,
+    DECISION_RULE, /* one that was true, and let the next one be tried */
     DECISION_DENY,
     DECISION_ROUTE,
     DECISION_ENDPOINT,
@@ -46,6 +49,7 @@ struct decision {
     enum decision_kind kind;
     struct slice what;         /* in a few words: "client 192.0.2.1 is not in allow_client" */
     const struct place *place; /* of the rule, route or filter; NULL: built in */
+    const char *rule;          /* name of the rule; NULL: its place is its id */
 };
 
 /* ---- how it ended: one word in the access log */
@@ -166,6 +170,9 @@ struct destination {
      * it is connected and again before a connection to it is used once more.
      * With host only; NULL: any. */
     bool (*may_connect)(const struct ip *ip, void *ex);
+    const struct ip *only;        /* with host: just these addresses, as judged; NULL: any */
+    unsigned only_count;
+    const struct address *source; /* with host: connect from here; NULL: from anywhere */
 };
 
 /* ---- what the sides report */
@@ -212,6 +219,7 @@ struct exchange {
 
     struct slice referer, user_agent; /* as the client sent them, for the log */
     struct slice normal_path;  /* the one normal form, once a site's routes were looked at */
+    const struct user *user;   /* who has proved who it is; NULL: nobody */
     struct site_conf *site;
     struct route_conf *route;
     struct destination to;
@@ -220,9 +228,10 @@ struct exchange {
     struct endpoint *slot;     /* of which a slot is held; NULL: none */
     struct ip upstream_ip;     /* whom it is or was connected to */
 
+    struct judgement *judgement; /* by policies (modes/judge.h); NULL: there are none */
     struct filter_run *filters;
     struct cached *cached;     /* dealings with the cache (modes/cached.h); NULL: none */
-    struct fetch *fetch;       /* it has no client but fills an object (modes/fetch.c) */
+    struct solo *solo;         /* it has no client (modes/solo.h); NULL: it has one */
     struct pump request_pump, response_pump;
     struct memory_source made_up;
     struct timer deadline;
@@ -266,8 +275,17 @@ void exchange_free(struct exchange *ex);
 void exchange_decide(struct exchange *ex, enum decision_kind kind, const struct place *place,
                      const char *format, ...) PRINTF_LIKE(4, 5);
 
+/* The same for a rule that may have a name, which is its id then. Borrows it. */
+void exchange_decide_rule(struct exchange *ex, enum decision_kind kind, const char *name,
+                          const struct place *place, const char *format, ...) PRINTF_LIKE(5, 6);
+
+/* The decision that let the exchange pass or ended it, the last of them; NULL: nothing
+ * but what is built in did. */
+const struct decision *exchange_verdict(const struct exchange *ex);
+
 /* Replaces whatever response there was by one of our own, with a page that
- * suits the client: HTML for browsers, problem+json (RFC 9457) for API clients.
+ * suits the client: HTML for browsers, by the template of the site or listener if it
+ * has one, problem+json (RFC 9457) for API clients.
  * reason becomes ex->end. why is shown to the client: plain words, or NULL.
  * The caller then lets the road deliver it. */
 void exchange_answer(struct exchange *ex, unsigned status, enum end_reason reason, const char *why);

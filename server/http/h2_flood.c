@@ -5,7 +5,7 @@
 #include "server/http/h2_flood.h"
 
 #include "server/base/log.h"
-#include "server/net/address.h"
+#include "server/net/listener.h"
 #include "server/schema.h"
 #include "server/worker.h"
 
@@ -44,9 +44,9 @@ h2_flood_say(const struct h2_flood *flood, const char *what)
     if (said_ms != 0 && now_ms - said_ms < SAY_MS)
         return;
     said_ms = now_ms;
-    ip_text(flood->client, client);
     log_warn("listener \"%s\": %s of client %s over HTTP/2: connection closed",
-             flood->listener != NULL ? flood->listener->name : "-", what, client);
+             flood->listener != NULL ? flood->listener->name : "-", what,
+             listener_client_text(flood->listener, flood->client, client));
 }
 
 /* Callable from within nghttp2. What is in progress ends when this has left. */

@@ -289,6 +289,16 @@ fields_add(struct fields *fields, struct arena *arena, enum field_id id, struct 
 }
 
 void
+fields_add_hop(struct fields *fields, struct arena *arena, enum field_id id, struct slice value)
+{
+    uint32_t count = fields->count;
+
+    fields_add(fields, arena, id, value);
+    if (fields->count > count)
+        fields->items[count].flags &= (uint16_t)~FIELD_HOP;
+}
+
+void
 fields_add_name(struct fields *fields, struct arena *arena, struct slice name, struct slice value)
 {
     add(fields, arena, recognise(name), name, value);

@@ -82,6 +82,11 @@ void fields_add(struct fields *fields, struct arena *arena, enum field_id id, st
 void fields_add_name(struct fields *fields, struct arena *arena, struct slice name,
                      struct slice value);
 
+/* The same for a hop-by-hop field of our own (Proxy-Authenticate), which is for whom the
+ * message goes to: writers leave out those that came with it. */
+void fields_add_hop(struct fields *fields, struct arena *arena, enum field_id id,
+                    struct slice value);
+
 /* Replaces all lines of that name by one. */
 void fields_set(struct fields *fields, struct arena *arena, enum field_id id, struct slice value);
 void fields_set_name(struct fields *fields, struct arena *arena, struct slice name,

@@ -16,6 +16,7 @@
 
 struct fields;
 struct log_format;
+struct log_privacy;
 struct log_sink;
 
 /* What can be logged of an exchange. Zeroed it is a record of which nothing is
@@ -37,6 +38,7 @@ struct access_record {
     uint64_t total_out_bytes, total_in_bytes;
 
     struct ip client;
+    struct slice client_alias; /* instead of its address: a pseudonym; empty: none */
     struct ip upstream_ip; /* family 0: none, or a unix socket */
     uint16_t status;       /* of the response; 0: none was sent */
     uint16_t upstream_status;
@@ -57,7 +59,8 @@ struct access_record {
     struct slice route;
     struct slice group;
     struct slice endpoint; /* "10.1.2.3:80", or where forward mode connected to */
-    struct slice rule;     /* that decided: "file:line" */
+    struct slice rule;     /* id of the one that decided: its name, or "file:line" */
+    struct slice tags;     /* that rules gave: "video,slow" */
     struct slice tls_version, tls_cipher, tls_name; /* of the client's connection; SNI */
     struct slice client_subject, client_serial, client_fingerprint; /* of its certificate */
 
@@ -73,9 +76,11 @@ struct access_record {
 struct access_log;
 
 /* An access log to sink, in arena. Takes the reference to sink, which is given
- * back with the arena; borrows format. NULL when the arena is spent. */
+ * back with the arena; borrows format and privacy, which may be NULL: all is told.
+ * NULL when the arena is spent. */
 struct access_log *access_log_new(struct arena *arena, struct log_sink *sink,
-                                  const struct log_format *format);
+                                  const struct log_format *format,
+                                  const struct log_privacy *privacy);
 
 /* Never waits: a line for which there is no room is dropped and counted. The
  * caller's thread should be attached to the log thread. */

@@ -161,10 +161,9 @@ is_tail(const char *p, const char *end, unsigned low, unsigned high)
     return p < end && byte_at(p) >= low && byte_at(p) <= high;
 }
 
-/* Length of the well-formed UTF-8 sequence of two to four bytes at p (the
- * table of RFC 3629 section 4), or 0. */
-static unsigned
-utf8_bytes(const char *p, const char *end)
+/* The table of RFC 3629 section 4. */
+unsigned
+text_utf8_bytes(const char *p, const char *end)
 {
     unsigned lead = byte_at(p);
     unsigned low = 0x80, high = 0xbf, tails;
@@ -209,7 +208,7 @@ static unsigned
 escape_json(char *text, const char *in, const char *end, unsigned *used)
 {
     unsigned byte = byte_at(in);
-    unsigned sequence = byte >= 0x80 ? utf8_bytes(in, end) : 0;
+    unsigned sequence = byte >= 0x80 ? text_utf8_bytes(in, end) : 0;
     bool is_c1 = byte == 0xc2 && sequence == 2 && byte_at(in + 1) < 0xa0;
 
     *used = 1;

@@ -37,6 +37,10 @@ enum escape {
  * the result is always valid JSON. */
 char *escape_put(enum escape escape, char *at, char *limit, struct slice s, bool *is_cut);
 
+/* Length of the well-formed UTF-8 sequence of two to four bytes at p, which is before
+ * end; 0 when there is none. */
+unsigned text_utf8_bytes(const char *p, const char *end);
+
 /* Decimal digits: at most 20. */
 char *text_u64(char *at, uint64_t value);
 

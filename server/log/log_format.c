@@ -18,6 +18,7 @@
 #include "server/http/header.h"
 #include "server/log/access_log.h"
 #include "server/log/escape.h"
+#include "server/log/log_privacy.h"
 
 /* Values in one format, and bytes of its own text. */
 #define OPS_MAX 256
@@ -40,7 +41,7 @@ enum kind {
     KIND_US,
     KIND_MS,          /* from microseconds */
     KIND_ID,
-    KIND_IP,
+    KIND_CLIENT,
     KIND_PEER_IP, /* nothing when it is none */
     KIND_PORT,
 
@@ -73,7 +74,7 @@ static const uint8_t kind_bytes[] = {
     [KIND_US] = 20,
     [KIND_MS] = 20,
     [KIND_ID] = 16,
-    [KIND_IP] = IP_TEXT_BYTES,
+    [KIND_CLIENT] = IP_TEXT_BYTES,
     [KIND_PEER_IP] = IP_TEXT_BYTES,
     [KIND_PORT] = 5,
     [KIND_TIME_LOCAL] = 26,
@@ -113,7 +114,7 @@ static const struct name names[] = {
     MEMBER("id", KIND_ID, id, true, true),
     MEMBER("listener", KIND_SLICE, listener, true, true),
     MEMBER("mode", KIND_SLICE, mode, true, true),
-    MEMBER("client_ip", KIND_IP, client, true, true),
+    MADE("client_ip", KIND_CLIENT, true, true),
     MEMBER("client_port", KIND_PORT, client, true, false),
     MEMBER("user", KIND_SLICE, user, true, true),
     MADE("request", KIND_REQUEST, false, true),
@@ -147,6 +148,7 @@ static const struct name names[] = {
     MEMBER("upstream_ip", KIND_PEER_IP, upstream_ip, false, true),
     MEMBER("upstream_status", KIND_PEER_STATUS, upstream_status, true, false),
     MEMBER("rule", KIND_SLICE, rule, true, true),
+    MEMBER("tags", KIND_SLICE, tags, true, true),
     MEMBER("cache", KIND_WORD, cache, true, true),
     MEMBER("reused", KIND_FLAG, is_reused, true, false),
     MEMBER("upstream_reused", KIND_FLAG, is_upstream_reused, true, false),
@@ -271,6 +273,17 @@ put_ip(struct writer *w, const struct ip *ip)
         *w->at++ = '.';
     }
     w->at--;
+    return true;
+}
+
+static bool
+put_client(struct writer *w, const struct access_record *record)
+{
+    struct slice alias = record->client_alias;
+
+    if (likely(alias.bytes == 0))
+        return put_ip(w, &record->client);
+    w->at = mempcpy(w->at, alias.data, alias.bytes);
     return true;
 }
 
@@ -429,12 +442,12 @@ put_value(struct writer *w, const struct op *op, const struct access_record *rec
         return put_time(w, *(const int64_t *)member, 1000);
     case KIND_ID:
         return put_id(w, *(const uint64_t *)member);
-    case KIND_IP:
-        return put_ip(w, ip);
+    case KIND_CLIENT:
+        return put_client(w, record);
     case KIND_PEER_IP:
         return ip->family != 0 && put_ip(w, ip);
     case KIND_PORT:
-        return ip->family != 0 && put_u64(w, ip->port);
+        return ip->port != 0 && put_u64(w, ip->port);
     case KIND_TIME_LOCAL:
         w->at = text_time_local(w->at, record->wall_ms);
         return true;
@@ -744,6 +757,21 @@ log_format_new(struct arena *arena, const char *text, struct err *err)
             log_escape(slice_of(text)));
     nearest_hint(&nearest, err);
     return NULL;
+}
+
+int
+log_format_check_privacy(const struct log_format *format, const struct log_privacy *privacy,
+                         struct err *err)
+{
+    for (size_t i = 0; i < format->count; i++) {
+        const struct op *op = &format->ops[i];
+        const char *why = log_privacy_objection(privacy, op->header);
+
+        if (why != NULL)
+            return err_set(err, "log format: the header field %s would undo %s",
+                           log_escape(op->header), why);
+    }
+    return 0;
 }
 
 const char *

@@ -20,10 +20,16 @@
 
 struct access_record;
 struct log_format;
+struct log_privacy;
 
 /* Compiles text into arena, which lends the result. NULL with err filled when it
  * names what is not known, or a header field that holds credentials. */
 struct log_format *log_format_new(struct arena *arena, const char *text, struct err *err);
+
+/* Whether nothing that the format shows undoes what the privacy of its log asks for. 0, or
+ * -1 with err. */
+int log_format_check_privacy(const struct log_format *format, const struct log_privacy *privacy,
+                             struct err *err);
 
 /* Writes a line, without its end, of at most room bytes. Values that do not
  * fit are cut, the rest of the line stays whole, and *is_cut becomes true.

@@ -70,9 +70,8 @@ refuse(struct worker *worker, const struct listener_conf *conf, const struct ip 
     static struct log_limit refused = LOG_LIMIT(5);
     char text[IP_TEXT_BYTES];
 
-    ip_text(client, text);
-    log_limited(&refused, LEVEL_INFO, "listener \"%s\": client %s: %s: closed", conf->name, text,
-                why);
+    log_limited(&refused, LEVEL_INFO, "listener \"%s\": client %s: %s: closed", conf->name,
+                listener_client_text(conf, client, text), why);
     listener_refuse(worker, conf->listener, fd);
 }
 

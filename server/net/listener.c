@@ -4,6 +4,7 @@
 
 #include "server/net/listener.h"
 
+#include "server/log/log_privacy.h"
 #include "server/schema.h"
 #include "server/worker.h"
 
@@ -91,6 +92,15 @@ bool
 listener_allows(const struct listener_conf *conf, const struct ip *client)
 {
     return is_in(conf->allow_client, client);
+}
+
+const char *
+listener_client_text(const struct listener_conf *conf, const struct ip *client, char *text)
+{
+    const struct access_log_conf *log = conf != NULL ? conf->access_log : NULL;
+
+    text[log_privacy_client_text(log != NULL ? &log->privacy : NULL, client, text)] = '\0';
+    return text;
 }
 
 bool

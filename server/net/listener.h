@@ -37,6 +37,11 @@ void listener_leave(struct worker *worker, struct listener *listener);
  * was let in by its owner and mode. */
 bool listener_allows(const struct listener_conf *conf, const struct ip *client);
 
+/* The client's address as the error log may tell it: no more than the listener's access
+ * log does. Into text[IP_TEXT_BYTES], which is returned. */
+const char *listener_client_text(const struct listener_conf *conf, const struct ip *client,
+                                 char *text);
+
 /* The same for those whose PROXY headers are believed. */
 bool listener_believes(const struct listener_conf *conf, const struct ip *peer);
 

@@ -44,6 +44,7 @@ enum push {
     PUSH_WAIT,   /* for input or for room */
     PUSH_FAILED, /* one of the connections is broken; its error is set */
     PUSH_NO_MEMORY,
+    PUSH_DENIED, /* by who looked at the first bytes */
 };
 
 const char *
@@ -248,6 +249,76 @@ release_way(struct tunnel_way *way, struct worker *worker)
     way->pipe = NULL;
 }
 
+/* ---- a look at the first bytes */
+
+/* Reads behind what is held. Returns as conn_recv(). */
+static ssize_t
+read_more(struct tunnel *tunnel)
+{
+    struct tunnel_way *way = &tunnel->up;
+    char *more = realloc(way->held, tunnel->conf.look_bytes);
+    ssize_t got;
+
+    if (more == NULL)
+        return CONN_FAILED;
+    way->held = more;
+    got = conn_recv(way->from, more + way->held_end, tunnel->conf.look_bytes - way->held_end);
+    if (got > 0)
+        way->held_end += (uint32_t)got;
+    return got;
+}
+
+/* From now on bytes flow as they come. */
+static void
+end_look(struct tunnel *tunnel)
+{
+    tunnel->is_looking = false;
+    timer_disarm(&tunnel->look_timer);
+    if (tunnel->up.held_end == 0)
+        drop_held(&tunnel->up);
+}
+
+/* PUSH_ON: it is over, or nothing is looked at. */
+static enum push
+look(struct tunnel *tunnel)
+{
+    struct tunnel_way *way = &tunnel->up;
+    bool is_last = tunnel->is_look_late;
+
+    while (tunnel->is_looking) {
+        ssize_t got = 1;
+
+        is_last = is_last || way->held_end >= tunnel->conf.look_bytes;
+        switch (tunnel->conf.look(tunnel, slice_make(way->held, way->held_end), is_last)) {
+        case TUNNEL_LOOK_ON:
+            end_look(tunnel);
+            return PUSH_ON;
+        case TUNNEL_LOOK_DENY:
+            return PUSH_DENIED;
+        case TUNNEL_LOOK_MORE:
+            break;
+        }
+        if (is_last) {
+            end_look(tunnel);
+            return PUSH_ON;
+        }
+        got = read_more(tunnel);
+        if (got < 0)
+            return result_of(got);
+        is_last = got == 0;
+    }
+    return PUSH_ON;
+}
+
+static void
+on_look_late(struct timer *timer)
+{
+    struct tunnel *tunnel = container_of(timer, struct tunnel, look_timer);
+
+    tunnel->is_look_late = true;
+    loop_ready(tunnel->worker->loop, &tunnel->task);
+}
+
 /* ---- the tunnel */
 
 /* Hang-up without an error is no reset: the peer has closed both ways (a unix
@@ -291,7 +362,11 @@ run_ways(struct tunnel *tunnel)
         return TUNNEL_CLIENT_RESET;
     if (was_reset(&tunnel->upstream, &tunnel->up, worker))
         return TUNNEL_UPSTREAM_RESET;
-    up = run_way(&tunnel->up, worker);
+    up = look(tunnel);
+    if (up == PUSH_DENIED)
+        return TUNNEL_DENIED;
+    if (up == PUSH_ON)
+        up = run_way(&tunnel->up, worker);
     down = up == PUSH_FAILED ? up : run_way(&tunnel->down, worker);
     if (up == PUSH_FAILED || down == PUSH_FAILED)
         return tunnel->client.error != 0 ? TUNNEL_CLIENT_RESET : TUNNEL_UPSTREAM_RESET;
@@ -422,6 +497,10 @@ tunnel_start(struct worker *worker, const struct accepted *client, const struct 
     tunnel->conf = *conf;
     tunnel->on_done = on_done;
     tunnel->arg = arg;
+    timer_init(&tunnel->look_timer, on_look_late);
+    tunnel->is_looking = conf->look != NULL;
+    if (tunnel->is_looking)
+        timer_arm(worker->loop, &tunnel->look_timer, conf->look_ms);
     list_push_back(&worker->tunnels, &tunnel->link);
     counter_up(worker->counters, tunnels_opened);
     counter_up(worker->counters, tunnels_open);
@@ -455,6 +534,7 @@ tunnel_close(struct tunnel *tunnel, enum tunnel_end end)
     tunnel->is_closed = true;
     list_remove(&tunnel->link);
     task_cancel(&tunnel->task);
+    timer_disarm(&tunnel->look_timer);
     release_way(&tunnel->up, tunnel->worker);
     release_way(&tunnel->down, tunnel->worker);
     count(tunnel);
@@ -462,6 +542,13 @@ tunnel_close(struct tunnel *tunnel, enum tunnel_end end)
     close_conn(&tunnel->client);
     close_conn(&tunnel->upstream);
     conn_free_later(&tunnel->client, free, tunnel);
+}
+
+void
+tunnel_stop_looking(struct tunnel *tunnel)
+{
+    end_look(tunnel);
+    loop_ready(tunnel->worker->loop, &tunnel->task);
 }
 
 void

@@ -21,10 +21,22 @@ struct accepted;
 struct tunnel;
 struct worker;
 
+/* What somebody who looks at the client's first bytes says of them. */
+enum tunnel_look {
+    TUNNEL_LOOK_ON,   /* seen enough: they are passed on, and nothing more is shown */
+    TUNNEL_LOOK_MORE, /* show me more; if there are none, as ON */
+    TUNNEL_LOOK_DENY, /* closed by policy */
+};
+
 struct tunnel_conf {
     uint32_t idle_ms;            /* no byte either way; 0: no limit */
     uint32_t half_close_idle_ms; /* the same once one side has ended; 0: as idle_ms */
     uint32_t life_ms;            /* from start to end; 0: no limit */
+    /* Shown the client's first bytes, before any of them is passed on: all there are so
+     * far, until it has seen enough. is_last: no more will come, for they are look_bytes,
+     * the stream has ended, or look_ms are over. What upstream says flows meanwhile. NULL: none. */
+    enum tunnel_look (*look)(struct tunnel *tunnel, struct slice bytes, bool is_last);
+    uint32_t look_ms, look_bytes;
 };
 
 enum tunnel_end {
@@ -63,6 +75,9 @@ struct tunnel {
     struct tunnel_way up, down; /* client to upstream, upstream to client */
     struct task task;
     struct tunnel_conf conf;
+    struct timer look_timer;
+    bool is_looking;       /* at the client's first bytes: conf.look */
+    bool is_look_late;     /* look_ms are over */
     bool is_closed;
     tunnel_done_fn *on_done;
     void *arg; /* the owner's */
@@ -81,6 +96,9 @@ struct tunnel *tunnel_start(struct worker *worker, const struct accepted *client
  * TUNNEL_DONE, so that neither takes what it has for the whole. Harmless when
  * it has ended already in this turn. */
 void tunnel_close(struct tunnel *tunnel, enum tunnel_end end);
+
+/* The client's first bytes need not be looked at any more. */
+void tunnel_stop_looking(struct tunnel *tunnel);
 
 /* Visits the worker's tunnels; visit may close the one it is given. */
 void tunnel_each(struct worker *worker, void (*visit)(struct tunnel *tunnel, void *arg),

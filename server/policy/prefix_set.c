@@ -395,6 +395,49 @@ prefix_set_seal(struct prefix_set *set)
     set->is_unsealed = false;
 }
 
+bool
+prefix_set_range(const struct prefix_set *set, size_t i, struct ip *first, struct ip *last)
+{
+    if (set == NULL || i >= set->v4_count + set->v6_count)
+        return false;
+    *first = *last = (struct ip){ .family = i < set->v4_count ? 4 : 6 };
+    if (first->family == 4) {
+        const uint32_t ends[] = { htobe32(set->v4[i].first), htobe32(set->v4[i].last) };
+
+        memcpy(first->bytes, &ends[0], sizeof(ends[0]));
+        memcpy(last->bytes, &ends[1], sizeof(ends[1]));
+    } else {
+        bytes_of_number6(set->v6[i - set->v4_count].first, first->bytes);
+        bytes_of_number6(set->v6[i - set->v4_count].last, last->bytes);
+    }
+    return true;
+}
+
+static void *
+copy_items(struct arena *arena, const void *items, size_t bytes)
+{
+    void *copy = bytes > 0 ? arena_alloc(arena, bytes) : NULL;
+
+    return copy != NULL ? memcpy(copy, items, bytes) : NULL;
+}
+
+struct prefix_set *
+prefix_set_pack(struct prefix_set *set, struct arena *arena)
+{
+    struct prefix_set *copy = prefix_set_new(arena);
+
+    if (copy == NULL)
+        return NULL;
+    prefix_set_seal(set);
+    *copy = *set;
+    copy->arena = arena;
+    copy->v4_room = set->v4_count;
+    copy->v6_room = set->v6_count;
+    copy->v4 = copy_items(arena, set->v4, set->v4_count * sizeof(*set->v4));
+    copy->v6 = copy_items(arena, set->v6, set->v6_count * sizeof(*set->v6));
+    return arena_is_spent(arena) ? NULL : copy;
+}
+
 size_t
 prefix_set_count(const struct prefix_set *set)
 {

@@ -37,6 +37,10 @@ int prefix_set_add(struct prefix_set *set, struct slice text, struct err *err);
  * but slow. Nothing may be added while other threads ask. */
 void prefix_set_seal(struct prefix_set *set);
 
+/* A sealed copy of set in another arena, without the room that set had to grow: for
+ * large ones. NULL when the arena is spent. */
+struct prefix_set *prefix_set_pack(struct prefix_set *set, struct arena *arena);
+
 /* NULL is an empty set. */
 bool prefix_set_has(const struct prefix_set *set, const struct ip *ip);
 
@@ -48,6 +52,10 @@ bool prefix_set_has_embedded(const struct prefix_set *set, const struct ip *ip);
 
 /* How many networks were added; members of named groups count each. */
 size_t prefix_set_count(const struct prefix_set *set);
+
+/* The i-th range of addresses in a sealed set: none touches another, IPv4 comes before
+ * IPv6. False: there are no more. */
+bool prefix_set_range(const struct prefix_set *set, size_t i, struct ip *first, struct ip *last);
 
 /* A number for a sealed set: the same for the same networks, in whatever order they
  * were added, at any time; another for other addresses, but for chance. Nobody hostile

@@ -8,12 +8,14 @@
 #include "server/tls/tls_session.h"
 
 #include "server/tls/tls_openssl.h"
+#include "server/users/user.h"
 
 #include <openssl/err.h>
 #include <openssl/x509v3.h>
 
 #define NAMES_MAX 64
 #define NAMES_BYTES_MAX 4096
+#define UNITS_MAX 32
 
 /* What was printed so far, as a copy in arena; empties bio. */
 static struct slice
@@ -122,4 +124,93 @@ tls_session_client(const struct tls_session *session, struct arena *arena,
     BIO_free(bio);
     ERR_clear_error();
     return true;
+}
+
+/* ---- whom it names */
+
+/* Text with a NUL inside is no name: somebody wants it to be read differently. */
+static struct slice
+string_text(const ASN1_STRING *string, struct arena *arena)
+{
+    unsigned char *utf8 = NULL;
+    int bytes = string != NULL ? ASN1_STRING_to_UTF8(&utf8, string) : -1;
+    struct slice text = slice_make((char *)utf8, bytes > 0 ? (size_t)bytes : 0);
+
+    text = user_name_is_good(text) ? arena_copy(arena, text) : slice_make(NULL, 0);
+    OPENSSL_free(utf8);
+    return text;
+}
+
+static const ASN1_STRING *
+entry_at(const X509_NAME *subject, int i)
+{
+    return X509_NAME_ENTRY_get_data(X509_NAME_get_entry(subject, i));
+}
+
+static bool
+find_units(const X509_NAME *subject, struct arena *arena, struct client_names *names)
+{
+    names->units = arena_alloc(arena, UNITS_MAX * sizeof(*names->units));
+    if (names->units == NULL)
+        return false;
+    for (int i = -1; names->unit_count < UNITS_MAX;) {
+        struct slice unit;
+
+        i = X509_NAME_get_index_by_NID(subject, NID_organizationalUnitName, i);
+        if (i < 0)
+            break;
+        unit = string_text(entry_at(subject, i), arena);
+        if (unit.bytes > 0)
+            names->units[names->unit_count++] = unit;
+    }
+    return true;
+}
+
+static void
+find_common_name(const X509_NAME *subject, struct arena *arena, struct client_names *names)
+{
+    int last = -1, i;
+
+    while ((i = X509_NAME_get_index_by_NID(subject, NID_commonName, last)) >= 0)
+        last = i;
+    if (last >= 0)
+        names->common_name = string_text(entry_at(subject, last), arena);
+}
+
+static void
+find_alternatives(const X509 *certificate, struct arena *arena, struct client_names *names)
+{
+    GENERAL_NAMES *all = X509_get_ext_d2i(certificate, NID_subject_alt_name, NULL, NULL);
+    int count = all != NULL ? sk_GENERAL_NAME_num(all) : 0;
+
+    for (int i = 0; i < count && i < NAMES_MAX; i++) {
+        const GENERAL_NAME *name = sk_GENERAL_NAME_value(all, i);
+        struct slice *found = name->type == GEN_EMAIL ? &names->email
+                              : name->type == GEN_DNS ? &names->dns : NULL;
+
+        if (found != NULL && found->data == NULL)
+            *found = string_text(name->d.ia5, arena);
+    }
+    GENERAL_NAMES_free(all);
+}
+
+bool
+tls_session_client_names(const struct tls_session *session, struct arena *arena,
+                         struct client_names *names)
+{
+    const X509 *x509 = tls_session_facts(session)->has_client_certificate
+                           ? SSL_get0_peer_certificate(tls_session_ssl(session))
+                           : NULL;
+    const X509_NAME *subject;
+
+    *names = (struct client_names){ 0 };
+    if (x509 == NULL)
+        return false;
+    subject = X509_get_subject_name(x509);
+    find_common_name(subject, arena, names);
+    find_alternatives(x509, arena, names);
+    if (!find_units(subject, arena, names))
+        return false;
+    ERR_clear_error();
+    return !arena_is_spent(arena);
 }

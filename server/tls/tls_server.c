@@ -23,6 +23,7 @@
 #include "server/generation.h"
 #include "server/log/log_thread.h"
 #include "server/net/conn.h"
+#include "server/net/listener.h"
 #include "server/schema.h"
 #include "server/tls/early_guard.h"
 #include "server/tls/tls_choice.h"
@@ -321,7 +322,7 @@ log_failure(const struct tls_accept *accept, const char *why)
 
     if (accept->session != NULL)
         name = tls_session_facts(accept->session)->server_name;
-    ip_text(&accept->accepted.peer, text);
+    listener_client_text(accept->listener, &accept->accepted.peer, text);
     log_limited(&failed, LEVEL_INFO, "listener \"%s\": client %s%s%.*s: TLS handshake: %s: closed",
                 accept->listener->name, text, name.bytes > 0 ? " for " : "", SLICE_ARG(name), why);
 }

@@ -54,6 +54,19 @@ struct client_certificate {
 bool tls_session_client(const struct tls_session *session, struct arena *arena,
                         struct client_certificate *certificate);
 
+/* Whom a client's certificate names, of those that can be told (UTF-8 without control
+ * characters, user_name_is_good()); in arena. */
+struct client_names {
+    struct slice common_name; /* the most specific; empty: none, and so below */
+    struct slice email, dns;  /* the first subjectAltName of each kind */
+    struct slice *units;      /* organizational units of the subject */
+    unsigned unit_count;
+};
+
+/* False when there is no certificate, or no memory. Cheaper than tls_session_client(). */
+bool tls_session_client_names(const struct tls_session *session, struct arena *arena,
+                              struct client_names *names);
+
 /* A connection opened on the session's descriptor speaks through it from now
  * on. conn takes the session; NULL changes nothing (plain). */
 void tls_attach(struct conn *conn, struct tls_session *session);

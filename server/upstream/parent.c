@@ -13,6 +13,7 @@
 
 #include "server/upstream/parent.h"
 
+#include "server/base/base64.h"
 #include "server/http/h1_parse.h"
 #include "server/http/via.h"
 #include "server/net/address.h"
@@ -187,6 +188,20 @@ find_at(struct slice text)
     return at != NULL ? at - text.data : -1;
 }
 
+static void
+find_authorization(struct parent_conf *parent, struct arena *arena)
+{
+    struct slice credentials;
+
+    parent->authorization = slice_make(NULL, 0);
+    if (parent->user == NULL || parent->kind != PARENT_HTTP)
+        return;
+    credentials = arena_printf(arena, "%s:%s", parent->user,
+                               parent->password != NULL ? parent->password : "");
+    credentials = base64_encode(arena, credentials);
+    parent->authorization = arena_printf(arena, "Basic %.*s", SLICE_ARG(credentials));
+}
+
 int
 parent_parse_url(struct parent_conf *parent, struct arena *arena, struct slice url,
                  struct err *err)
@@ -209,6 +224,7 @@ parent_parse_url(struct parent_conf *parent, struct arena *arena, struct slice u
     if (parse_authority(parent, arena, slice_skip(rest, (size_t)(at + 1)),
                         is_http ? 0 : SOCKS_PORT, err) < 0)
         return -1;
+    find_authorization(parent, arena);
     if (arena_is_spent(arena))
         return err_set(err, "parent: no memory");
     return parent_check(parent, err);

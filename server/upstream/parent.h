@@ -19,6 +19,7 @@ struct parent_conf {
     int64_t port;
     const char *user;     /* NULL: no credentials */
     const char *password; /* NULL with a user: empty */
+    struct slice authorization; /* for requests to an HTTP one: "Basic ..."; empty: none */
 };
 
 extern const struct option parent_options[];

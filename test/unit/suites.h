@@ -11,6 +11,7 @@
     X(address) \
     X(arena) \
     X(arrival) \
+    X(auth_request) \
     X(balancers) \
     X(base64) \
     X(byte_range) \
@@ -18,15 +19,19 @@
     X(cache_key) \
     X(cache_status) \
     X(certificate_load) \
+    X(certificate_users) \
     X(certificates) \
     X(channel) \
     X(client_hello) \
     X(config) \
+    X(credentials) \
     X(date) \
     X(dial) \
+    X(digest) \
     X(directives) \
     X(disk) \
     X(disk_crash) \
+    X(domain_set) \
     X(error_page) \
     X(escape) \
     X(fill) \
@@ -35,6 +40,8 @@
     X(fill_threads) \
     X(filters) \
     X(freshness) \
+    X(geo) \
+    X(grace) \
     X(group) \
     X(h1_chunked) \
     X(h1_file) \
@@ -48,12 +55,25 @@
     X(header) \
     X(host_map) \
     X(hosts) \
+    X(http_url) \
+    X(hypothesis) \
     X(index) \
     X(invalidate) \
+    X(jwks) \
+    X(jwt) \
+    X(jwt_user) \
+    X(ldap_text) \
+    X(limit) \
+    X(limit_key) \
+    X(limit_table) \
+    X(list_formats) \
     X(listener) \
+    X(lists) \
     X(local_ca) \
     X(log) \
     X(log_format) \
+    X(log_privacy) \
+    X(login_cache) \
     X(loop) \
     X(memory) \
     X(message) \
@@ -61,15 +81,23 @@
     X(opener) \
     X(object_source) \
     X(option) \
+    X(pac) \
+    X(pace) \
+    X(page_template) \
     X(parent) \
     X(part) \
+    X(password_hash) \
     X(pattern) \
+    X(policy) \
+    X(policy_facts) \
+    X(policy_review) \
     X(pool) \
     X(prefix_set) \
     X(proxy_protocol) \
     X(public_url) \
     X(purge) \
     X(purge_job) \
+    X(question) \
     X(registry) \
     X(resolve) \
     X(scan) \
@@ -78,17 +106,22 @@
     X(slice) \
     X(storable) \
     X(structured_field) \
+    X(subrequest) \
     X(template) \
+    X(time_window) \
     X(traffic) \
+    X(trail) \
     X(tls_client) \
     X(tls_clients) \
     X(tls_records) \
     X(tls_server) \
     X(tls_sessions) \
+    X(trusted_field) \
     X(tunnel) \
     X(tunnel_tls) \
     X(update) \
     X(uri) \
+    X(users) \
     X(validate) \
     X(vary)
 

@@ -7,9 +7,9 @@
 #include "server/certificates/certificates.h"
 
 #include "server/base/clock.h"
-#include "server/certificates/file_watch.h"
 #include "server/certificates/ocsp.h"
 #include "server/certificates/shared_der.h"
+#include "server/file_watch.h"
 #include "test/unit/certificate_folder_fixture.h"
 
 #include <arpa/inet.h>

@@ -15,9 +15,29 @@
 
 void suite_error_page(void);
 
-static const struct place rule = { .file = "/etc/bascule/office.conf", .line = 14 };
-
 static struct arena arena;
+
+static struct page_facts
+facts(unsigned status, const char *why, const char *rule, uint64_t id)
+{
+    return (struct page_facts){ .status = status, .why = why, .rule = slice_of(rule), .id = id };
+}
+
+static struct slice
+html(unsigned status, const char *why, const char *rule, uint64_t id)
+{
+    const struct page_facts all = facts(status, why, rule, id);
+
+    return error_page_html(&arena, &all);
+}
+
+static struct slice
+json(unsigned status, const char *why, const char *rule, uint64_t id)
+{
+    const struct page_facts all = facts(status, why, rule, id);
+
+    return error_page_json(&arena, &all);
+}
 
 static int
 set_up(void)
@@ -50,13 +70,13 @@ is_text(struct slice text, const char *wanted)
 static void
 a_page_says_what_happened_why_and_by_which_rule(void)
 {
-    struct slice page = error_page_html(&arena, 403, "social networks are blocked here", &rule, 77);
+    struct slice page = html(403, "social networks are blocked here", "no-social", 77);
 
     CU_ASSERT_TRUE(has(page, "<title>403 Forbidden</title>"));
     CU_ASSERT_TRUE(has(page, "<h1><span>403</span> Forbidden</h1>"));
     CU_ASSERT_TRUE(has(page, "not allowed here"));
     CU_ASSERT_TRUE(has(page, "<dt>Why</dt><dd>social networks are blocked here</dd>"));
-    CU_ASSERT_TRUE(has(page, "<dt>Rule</dt><dd>office.conf:14</dd>"));
+    CU_ASSERT_TRUE(has(page, "<dt>Rule</dt><dd>no-social</dd>"));
     CU_ASSERT_TRUE(has(page, "<dt>Reference</dt><dd>000000000000004d</dd>"));
     CU_ASSERT_TRUE(page.bytes < 4096);
 }
@@ -64,18 +84,19 @@ a_page_says_what_happened_why_and_by_which_rule(void)
 static void
 a_page_leaves_out_what_is_not_known(void)
 {
-    struct slice page = error_page_html(&arena, 502, NULL, NULL, 1);
+    struct slice page = html(502, NULL, NULL, 1);
 
     CU_ASSERT_TRUE(has(page, "<span>502</span> Bad Gateway"));
     CU_ASSERT_FALSE(has(page, "<dt>Why</dt>"));
     CU_ASSERT_FALSE(has(page, "<dt>Rule</dt>"));
+    CU_ASSERT_FALSE(has(page, "href="));
 }
 
 static void
 a_page_knows_every_status(void)
 {
     for (unsigned status = 400; status < 600; status++) {
-        struct slice page = error_page_html(&arena, status, NULL, NULL, 1);
+        struct slice page = html(status, NULL, NULL, 1);
 
         CU_ASSERT_TRUE(slice_starts_with(page, SLICE("<!DOCTYPE html>")));
         CU_ASSERT_TRUE(has(page, "<p>"));
@@ -85,9 +106,8 @@ a_page_knows_every_status(void)
 static void
 what_is_put_into_a_page_is_escaped(void)
 {
-    static const struct place odd = { .file = "a<b>&\"c'.conf", .line = 1 };
-    struct slice page = error_page_html(&arena, 403, "<script>alert('x')</script> & \"\x01\xff\"",
-                                        &odd, 1);
+    struct slice page = html(403, "<script>alert('x')</script> & \"\x01\xff\"",
+                             "a<b>&\"c'.conf:1", 1);
 
     CU_ASSERT_FALSE(has(page, "<script"));
     CU_ASSERT_TRUE(has(page, "&lt;script&gt;alert(&#39;x&#39;)&lt;/script&gt; &amp; "
@@ -98,7 +118,7 @@ what_is_put_into_a_page_is_escaped(void)
 static void
 pages_need_nothing_from_elsewhere(void)
 {
-    struct slice pages[] = { error_page_html(&arena, 503, "x", &rule, 1), welcome_page() };
+    struct slice pages[] = { html(503, "x", "y", 1), welcome_page() };
 
     for (size_t i = 0; i < ARRAY_COUNT(pages); i++) {
         CU_ASSERT_FALSE(has(pages[i], "src="));
@@ -116,14 +136,50 @@ pages_need_nothing_from_elsewhere(void)
 static void
 an_error_page_does_not_name_the_product(void)
 {
-    static const struct place named = { .file = "/opt/x.conf", .line = 1 };
-    struct slice html = error_page_html(&arena, 502, "x", &named, 1);
-    struct slice json = error_page_json(&arena, 502, "x", &named, 1);
+    CU_ASSERT_FALSE(has(html(502, "x", "x.conf:1", 1), "ascule"));
+    CU_ASSERT_FALSE(has(json(502, "x", "x.conf:1", 1), "ascule"));
+}
 
-    CU_ASSERT_FALSE(has(html, "ascule"));
-    CU_ASSERT_FALSE(has(json, "ascule"));
-    CU_ASSERT_FALSE(has(html, "/opt"));
-    CU_ASSERT_FALSE(has(json, "/opt"));
+/* Words of operators are in their own language; but nothing may turn the text around. */
+static void
+letters_stay_and_what_steers_reading_goes(void)
+{
+    CU_ASSERT_TRUE(has(html(403, "Gl\xc3\xbc" "cksspiel \xe2\x82\xac \xf0\x9f\x8e\xb2", NULL, 1),
+                       "Gl\xc3\xbc" "cksspiel \xe2\x82\xac \xf0\x9f\x8e\xb2"));
+    CU_ASSERT_TRUE(has(html(403, "a\xe2\x80\xae" "b\xe2\x81\xa6" "c\xc2\x85" "d", NULL, 1),
+                       "a&#xfffd;b&#xfffd;c&#xfffd;d"));
+    CU_ASSERT_TRUE(has(html(403, "\xc3", NULL, 1), "<dd>&#xfffd;</dd>"));
+}
+
+/* RFC 6068: the mail names the exchange. */
+static void
+a_page_says_whom_to_ask(void)
+{
+    struct page_facts all = facts(403, "x", NULL, 0xabc);
+
+    all.contact = "mailto:it@example.com";
+    CU_ASSERT_TRUE(has(error_page_html(&arena, &all),
+                       "<a href=\"mailto:it@example.com?subject=Please%20review%20"
+                       "0000000000000abc\">Ask for a review</a>"));
+    all.contact = "https://help.example/?a=b";
+    CU_ASSERT_TRUE(has(error_page_html(&arena, &all),
+                       "href=\"https://help.example/?a=b&amp;reference=0000000000000abc\""));
+    CU_ASSERT_TRUE(has(error_page_json(&arena, &all),
+                       "\"contact\":\"https://help.example/?a=b&reference=0000000000000abc\""));
+}
+
+static void
+a_contact_is_an_address_that_can_be_shown(void)
+{
+    struct err err;
+
+    CU_ASSERT_EQUAL(error_page_check_contact("mailto:it@example.com", &err), 0);
+    CU_ASSERT_EQUAL(error_page_check_contact("https://help.example/form", &err), 0);
+    CU_ASSERT_EQUAL(error_page_check_contact("javascript:alert(1)", &err), -1);
+    CU_ASSERT_EQUAL(error_page_check_contact("it@example.com", &err), -1);
+    CU_ASSERT_EQUAL(error_page_check_contact("mailto:", &err), -1);
+    CU_ASSERT_EQUAL(error_page_check_contact("mailto:a b@example.com", &err), -1);
+    CU_ASSERT_EQUAL(error_page_check_contact("https://x/\"onclick=", &err), -1);
 }
 
 /* ---- JSON */
@@ -132,31 +188,33 @@ an_error_page_does_not_name_the_product(void)
 static void
 problem_details_have_the_members_of_the_standard(void)
 {
-    CU_ASSERT_TRUE(is_text(error_page_json(&arena, 403, "not today", &rule, 77),
+    CU_ASSERT_TRUE(is_text(json(403, "not today", "no-social", 77),
                            "{\"type\":\"about:blank\",\"title\":\"Forbidden\",\"status\":403,"
-                           "\"detail\":\"not today\",\"rule\":\"office.conf:14\","
+                           "\"detail\":\"not today\",\"why\":\"not today\","
+                           "\"rule\":\"no-social\",\"id\":\"000000000000004d\","
                            "\"instance\":\"#exchange-000000000000004d\"}\n"));
-    CU_ASSERT_TRUE(has(error_page_json(&arena, 504, NULL, NULL, UINT64_MAX),
+    CU_ASSERT_TRUE(has(json(504, NULL, NULL, UINT64_MAX),
                        "\"status\":504,\"detail\":\"The server behind this address did not"));
 }
 
 static void
 what_is_put_into_problem_details_is_escaped(void)
 {
-    struct slice json = error_page_json(&arena, 403, "a\"b\\c\n\x01\xff", NULL, 1);
+    struct slice text = json(403, "a\"b\\c\n\x01\xff", NULL, 1);
 
-    CU_ASSERT_TRUE(has(json, "\"detail\":\"a\\\"b\\\\c\\u000a\\u0001\\u00ff\"") ||
-                   has(json, "\"detail\":\"a\\\"b\\\\c\\n\\u0001\\u00ff\""));
-    CU_ASSERT_PTR_NULL(memchr(json.data, '\x01', json.bytes));
+    CU_ASSERT_TRUE(has(text, "\"detail\":\"a\\\"b\\\\c\\u000a\\u0001\\u00ff\"") ||
+                   has(text, "\"detail\":\"a\\\"b\\\\c\\n\\u0001\\u00ff\""));
+    CU_ASSERT_PTR_NULL(memchr(text.data, '\x01', text.bytes));
 }
 
 static void
 a_spent_arena_gives_no_half_page(void)
 {
+    const struct page_facts all = facts(403, "x", "y", 1);
     struct arena small;
 
     arena_init(&small, NULL, 512);
-    CU_ASSERT_EQUAL(error_page_html(&small, 403, "x", &rule, 1).bytes, 0);
+    CU_ASSERT_EQUAL(error_page_html(&small, &all).bytes, 0);
     CU_ASSERT_TRUE(arena_is_spent(&small));
     arena_fini(&small);
 }
@@ -259,6 +317,11 @@ suite_error_page(void)
     CU_add_test(s, "a page leaves out what is not known", a_page_leaves_out_what_is_not_known);
     CU_add_test(s, "a page knows every status", a_page_knows_every_status);
     CU_add_test(s, "what is put into a page is escaped", what_is_put_into_a_page_is_escaped);
+    CU_add_test(s, "letters stay, and what steers reading goes",
+                letters_stay_and_what_steers_reading_goes);
+    CU_add_test(s, "a page says whom to ask", a_page_says_whom_to_ask);
+    CU_add_test(s, "a contact is an address that can be shown",
+                a_contact_is_an_address_that_can_be_shown);
     CU_add_test(s, "pages need nothing from elsewhere", pages_need_nothing_from_elsewhere);
     CU_add_test(s, "an error page does not name the product",
                 an_error_page_does_not_name_the_product);

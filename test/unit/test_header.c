@@ -312,6 +312,28 @@ keeps_what_may_never_be_nominated(void)
         "Host|Content-Length|Authorization|Cookie|Cache-Control|X-Forwarded-For");
 }
 
+/* RFC 9110 section 7.6.1: what came hop-by-hop is not written; what we add is. */
+static void
+tells_its_own_hop_from_others(void)
+{
+    struct fields fields = { 0 };
+    struct arena own;
+
+    arena_init(&own, NULL, 4096);
+    fields_add(&fields, &own, FIELD_PROXY_AUTHENTICATE, SLICE("Basic"));
+    fields_add_hop(&fields, &own, FIELD_PROXY_AUTHENTICATE, SLICE("Basic"));
+    CU_ASSERT_EQUAL_FATAL(fields.count, 2);
+    CU_ASSERT_TRUE(fields.items[0].flags & FIELD_HOP);
+    CU_ASSERT_FALSE(fields.items[1].flags & FIELD_HOP);
+    arena_fini(&own);
+    fields = (struct fields){ 0 };
+    arena_init(&own, NULL, 8); /* no room: nothing is added, or touched */
+    fields_add_hop(&fields, &own, FIELD_PROXY_AUTHENTICATE, SLICE("Basic"));
+    CU_ASSERT_EQUAL(fields.count, 0);
+    CU_ASSERT_TRUE(arena_is_spent(&own));
+    arena_fini(&own);
+}
+
 void
 suite_header(void)
 {
@@ -333,4 +355,6 @@ suite_header(void)
     CU_add_test(s, "removes hop-by-hop and nominated fields",
                 removes_hop_by_hop_and_nominated_fields);
     CU_add_test(s, "keeps what may never be nominated", keeps_what_may_never_be_nominated);
+    CU_add_test(s, "tells hop-by-hop fields of our own from those that came",
+                tells_its_own_hop_from_others);
 }

@@ -686,7 +686,7 @@ access_logs_write_records_and_drop_when_full(void)
     arena_init(&arena, NULL, 65536);
     format = log_format_new(&arena, "%{client_ip} \"%{request}\" %{status} %{user_agent}", NULL);
     start();
-    log = access_log_new(&arena, sink, format);
+    log = access_log_new(&arena, sink, format, NULL);
     CU_ASSERT_PTR_NOT_NULL_FATAL(log);
     CU_ASSERT(log_thread_attach() == 0);
     access_log_write(log, &record);

@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* judge_learn.c - who asks. */
+#include "config.h"
+
+#include "modes/judge_inside.h"
+
+static enum step
+refuse(struct exchange *ex, const struct judge_run *run, unsigned status, const char *what,
+       const char *why)
+{
+    exchange_decide(ex, DECISION_DENY, &run->conf->users->place, "%s", what);
+    counter_up(ex->worker->counters, requests_denied);
+    exchange_answer(ex, status, END_DENIED, why);
+    return STEP_ANSWER;
+}
+
+enum step
+judge_challenge(struct exchange *ex, struct judge_run *run)
+{
+    const struct users_conf *users = run->conf->users;
+    const struct rule_conf *rule = run->verdict.rule;
+    const char *detail = run->login.detail != NULL ? run->login.detail : "no credentials";
+
+    if (rule != NULL)
+        exchange_decide_rule(ex, DECISION_DENY, rule->name, &rule->place, "who asks? %s", detail);
+    if (ex->judgement->is_dry)
+        return STEP_ANSWER;
+    if (users->ops->challenge == NULL)
+        return refuse(ex, run, 403, "nobody has said who asks",
+                      "This is for users who have shown who they are.");
+    exchange_answer(ex, run->login.is_proxy ? 407 : 401, END_DENIED, "Please log in.");
+    users->ops->challenge(users, &run->login, ex);
+    return STEP_ANSWER;
+}
+
+static enum step
+lock_out(struct exchange *ex, struct judge_run *run)
+{
+    enum step step = refuse(ex, run, 429, "locked after too many wrong passwords",
+                            "Too many wrong passwords: please wait a while.");
+
+    fields_add(&ex->response.fields, &ex->arena, FIELD_RETRY_AFTER,
+               arena_printf(&ex->arena, "%u", run->login.retry_s));
+    return step;
+}
+
+/* It is known now: somebody, or nobody. */
+static enum step
+know(struct exchange *ex, struct judge_run *run)
+{
+    run->is_user_known = true;
+    if (run->login.user.name.bytes > 0) {
+        run->users_name = arena_strdup(&ex->arena, run->conf->users_name);
+        ex->user = &run->login.user;
+    }
+    return STEP_NEXT;
+}
+
+static enum login_state
+log_in(struct exchange *ex, struct judge_run *run)
+{
+    const struct users_conf *users = run->conf->users;
+    enum login_state state = users->ops->login(users, &run->login, ex);
+
+    run->is_logging_in = state == LOGIN_WAIT;
+    return state;
+}
+
+/* What came of it. */
+static enum step
+act_on(struct exchange *ex, struct judge_run *run, enum login_state state)
+{
+    const struct users_conf *users = run->conf->users;
+
+    switch (state) {
+    case LOGIN_OK:
+        return know(ex, run);
+    case LOGIN_NONE:
+        return users->ops->challenge != NULL ? judge_challenge(ex, run) : know(ex, run);
+    case LOGIN_WRONG:
+        return judge_challenge(ex, run);
+    case LOGIN_LOCKED:
+        return lock_out(ex, run);
+    case LOGIN_BUSY:
+        return refuse(ex, run, 503, run->login.detail != NULL ? run->login.detail : "busy",
+                      "Who you are cannot be checked right now: please try again.");
+    case LOGIN_ANSWER:
+        exchange_decide(ex, DECISION_DENY, &users->place, "answered by %s",
+                        users->ops->name);
+        return STEP_ANSWER;
+    case LOGIN_WAIT:
+        break;
+    }
+    return STEP_WAIT;
+}
+
+enum step
+judge_log_in(struct exchange *ex, struct judge_run *run)
+{
+    if (ex->judgement->is_dry)
+        return know(ex, run);
+    return act_on(ex, run, log_in(ex, run));
+}
+
+enum step
+judge_log_in_early(struct exchange *ex, struct judge_run *run)
+{
+    enum login_state state;
+
+    if (run->is_decided || run->is_user_known || run->conf->users == NULL ||
+        !(policy_stages(run->conf->policy) & STAGE_BIT(STAGE_USER)))
+        return STEP_NEXT;
+    state = log_in(ex, run);
+    return state == LOGIN_NONE ? STEP_NEXT : act_on(ex, run, state);
+}

@@ -1,0 +1,271 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* page_template.c - parts of text, each followed by a value. */
+#include "config.h"
+
+#include "server/http/page_template.h"
+
+#include "server/base/log.h"
+#include "server/config/option.h"
+#include "server/http/html.h"
+#include "server/http/status.h"
+#include "server/log/escape.h"
+#include "server/opener.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+enum variable {
+    STATUS,
+    REASON,
+    WHY,
+    RULE,
+    ID,
+    URL,
+    HOST,
+    CLIENT_IP,
+    USER,
+    TIME,
+    CONTACT,
+    VARIABLE_COUNT,
+    NONE = VARIABLE_COUNT, /* the end */
+};
+
+static const char *const names[VARIABLE_COUNT] = {
+    [STATUS] = "status", [REASON] = "reason",       [WHY] = "why",   [RULE] = "rule",
+    [ID] = "id",         [URL] = "url",             [HOST] = "host", [CLIENT_IP] = "client_ip",
+    [USER] = "user",     [TIME] = "time",           [CONTACT] = "contact",
+};
+
+struct part {
+    struct slice text; /* in front of the value */
+    enum variable variable;
+};
+
+struct page_template {
+    size_t count;
+    struct part parts[];
+};
+
+/* ---- compiling */
+
+static enum variable
+variable_of(struct slice name, struct err *err)
+{
+    struct nearest nearest;
+
+    nearest_init(&nearest, name);
+    for (unsigned i = 0; i < VARIABLE_COUNT; i++) {
+        if (slice_equal(name, slice_of(names[i])))
+            return (enum variable)i;
+        nearest_offer(&nearest, names[i]);
+    }
+    err_set(err, "unknown name %%{%s}", log_escape(name));
+    nearest_hint(&nearest, err);
+    return NONE;
+}
+
+/* Length of the text up to the next "%%" or "%{"; all of it where there is none. */
+static size_t
+plain_bytes(struct slice text)
+{
+    for (size_t i = 0; i + 1 < text.bytes; i++)
+        if (text.data[i] == '%' && (text.data[i + 1] == '%' || text.data[i + 1] == '{'))
+            return i;
+    return text.bytes;
+}
+
+/* Takes a part off the text: up to a variable, a doubled percent sign or the end. */
+static int
+take_part(struct slice *text, struct part *part, struct err *err)
+{
+    size_t bytes = plain_bytes(*text);
+    struct slice rest = slice_skip(*text, bytes);
+    ptrdiff_t end;
+
+    *part = (struct part){ slice_make(text->data, bytes), NONE };
+    if (rest.bytes == 0 || rest.data[1] == '%') {
+        part->text.bytes += rest.bytes > 0; /* one of the two */
+        *text = slice_skip(rest, 2);
+        return 0;
+    }
+    end = slice_find(rest, '}');
+    *text = rest; /* where the mistake is */
+    if (end < 0)
+        return err_set(err, "\"%%{\" is not closed by \"}\"; write %%%%{ for the text itself");
+    part->variable = variable_of(slice_make(rest.data + 2, (size_t)end - 2), err);
+    if (part->variable == NONE)
+        return -1;
+    *text = slice_skip(rest, (size_t)end + 1);
+    return 0;
+}
+
+static size_t
+count_marks(struct slice text)
+{
+    size_t count = 0;
+
+    for (struct slice rest = text; rest.bytes > 0; count++)
+        rest = slice_skip(rest, plain_bytes(rest) + 2);
+    return count;
+}
+
+static unsigned
+line_of(const char *start, const char *at)
+{
+    unsigned line = 1;
+
+    for (; start < at; start++)
+        line += *start == '\n';
+    return line;
+}
+
+struct page_template *
+page_template_new(struct arena *arena, struct slice text, unsigned *line, struct err *err)
+{
+    struct page_template *template;
+    struct slice rest;
+
+    *line = 1;
+    if (text.bytes > PAGE_TEMPLATE_BYTES_MAX) {
+        err_set(err, "is longer than %u bytes", PAGE_TEMPLATE_BYTES_MAX);
+        return NULL;
+    }
+    rest = text = arena_copy(arena, text);
+    template = arena_zalloc(arena, sizeof(*template) +
+                                       count_marks(text) * sizeof(template->parts[0]));
+    if (template == NULL) {
+        err_set(err, "no memory");
+        return NULL;
+    }
+    while (rest.bytes > 0) {
+        if (take_part(&rest, &template->parts[template->count++], err) < 0) {
+            *line = line_of(text.data, rest.data);
+            return NULL;
+        }
+    }
+    return template;
+}
+
+/* Up to room bytes of the file. -1 with errno. */
+static ssize_t
+read_all(int fd, char *data, size_t room)
+{
+    size_t bytes = 0;
+
+    while (bytes < room) {
+        ssize_t n = read(fd, data + bytes, room - bytes);
+
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            return n < 0 ? -1 : (ssize_t)bytes;
+        bytes += (size_t)n;
+    }
+    return (ssize_t)bytes;
+}
+
+struct page_template *
+page_template_load(struct arena *arena, const char *path, struct err *err)
+{
+    const size_t room = PAGE_TEMPLATE_BYTES_MAX + 1; /* one more: it is too long */
+    int fd = opener_open(path, err);
+    struct page_template *template = NULL;
+    unsigned line;
+    ssize_t bytes;
+    char *data;
+
+    if (fd < 0)
+        return NULL;
+    data = malloc(room);
+    bytes = data != NULL ? read_all(fd, data, room) : -1;
+    if (bytes < 0) {
+        err_errno(err, "%s", path);
+    } else {
+        template = page_template_new(arena, slice_make(data, (size_t)bytes), &line, err);
+        if (template == NULL)
+            err_prefix(err, "%s:%u: ", path, line);
+    }
+    free(data);
+    close(fd);
+    return template;
+}
+
+const char *
+page_template_name(size_t i)
+{
+    return i < VARIABLE_COUNT ? names[i] : NULL;
+}
+
+/* ---- writing */
+
+static struct slice
+value_of(enum variable variable, struct arena *arena, const struct page_facts *facts)
+{
+    char text[IP_TEXT_BYTES];
+
+    switch (variable) {
+    case STATUS:
+        return arena_printf(arena, "%u", facts->status);
+    case REASON:
+        return status_reason(facts->status);
+    case WHY:
+        return slice_of(facts->why != NULL ? facts->why : error_page_meaning(facts->status));
+    case RULE:
+        return facts->rule;
+    case ID:
+        return arena_copy(arena, slice_make(text, (size_t)(text_hex64(text, facts->id) - text)));
+    case URL:
+        return facts->url;
+    case HOST:
+        return facts->host;
+    case CLIENT_IP:
+        return arena_copy(arena, slice_make(text, ip_text(&facts->client, text)));
+    case USER:
+        return facts->user;
+    case TIME:
+        text_time_iso(text, facts->wall_ms);
+        return arena_printf(arena, "%.19sZ", text); /* to the second */
+    case CONTACT:
+        return error_page_contact(arena, facts);
+    case NONE:
+        break;
+    }
+    return slice_make("", 0);
+}
+
+/* Values are made once, however often a page shows them. */
+static void
+make_values(const struct page_template *template, struct arena *arena,
+            const struct page_facts *facts, struct slice values[VARIABLE_COUNT + 1])
+{
+    for (size_t i = 0; i < template->count; i++) {
+        enum variable variable = template->parts[i].variable;
+
+        if (values[variable].data == NULL)
+            values[variable] = html_escape(arena, value_of(variable, arena, facts));
+    }
+}
+
+struct slice
+page_template_write(const struct page_template *template, struct arena *arena,
+                    const struct page_facts *facts)
+{
+    struct slice values[VARIABLE_COUNT + 1] = { [NONE] = SLICE_INIT("") };
+    size_t bytes = 0;
+    char *start, *at;
+
+    make_values(template, arena, facts, values);
+    for (size_t i = 0; i < template->count; i++)
+        bytes += template->parts[i].text.bytes + values[template->parts[i].variable].bytes;
+    start = at = arena_alloc(arena, bytes + 1);
+    if (start == NULL || arena_is_spent(arena))
+        return slice_make("", 0);
+    for (size_t i = 0; i < template->count; i++) {
+        const struct slice value = values[template->parts[i].variable];
+
+        at = mempcpy(at, template->parts[i].text.data, template->parts[i].text.bytes);
+        at = mempcpy(at, value.data, value.bytes);
+    }
+    return slice_make(start, bytes);
+}

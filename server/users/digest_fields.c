@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* digest_fields.c - a table of parameters, each of which may be there once. */
+#include "config.h"
+
+#include "server/users/digest_fields.h"
+
+#define PARAMETERS_MAX 32 /* unknown ones are passed over: RFC 7616 section 3.4 */
+
+/* What has no member of its own. */
+struct others {
+    struct slice qop, userhash, username_ext;
+};
+
+struct target {
+    struct digest_fields *fields;
+    struct others *others;
+};
+
+static const struct parameter {
+    struct slice name;
+    bool is_other;
+    size_t offset;
+} parameters[] = {
+#define FIELD(name_, member_) \
+    { SLICE_INIT(name_), false, offsetof(struct digest_fields, member_) }
+#define OTHER(name_, member_) { SLICE_INIT(name_), true, offsetof(struct others, member_) }
+    FIELD("username", username), FIELD("realm", realm),       FIELD("nonce", nonce),
+    FIELD("uri", uri),           FIELD("response", response), FIELD("cnonce", cnonce),
+    FIELD("opaque", opaque),     FIELD("nc", nc),             FIELD("algorithm", algorithm),
+    OTHER("qop", qop),           OTHER("userhash", userhash), OTHER("username*", username_ext),
+#undef FIELD
+#undef OTHER
+};
+
+/* False: it was there already. */
+static bool
+store(const struct target *target, struct slice name, struct slice value)
+{
+    for (size_t i = 0; i < ARRAY_COUNT(parameters); i++) {
+        const struct parameter *parameter = &parameters[i];
+        char *base = parameter->is_other ? (char *)target->others : (char *)target->fields;
+        struct slice *at = (void *)(base + parameter->offset);
+
+        if (!slice_equal_nocase(name, parameter->name))
+            continue;
+        if (at->data != NULL)
+            return false;
+        *at = value;
+        return true;
+    }
+    return true;
+}
+
+/* ---- hexadecimal digits */
+
+static int
+digit(char c)
+{
+    if (ascii_is_digit(c))
+        return c - '0';
+    c = ascii_lower(c);
+    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+bool
+hex_decode(struct slice text, unsigned char *out, size_t bytes)
+{
+    if (text.bytes != 2 * bytes)
+        return false;
+    for (size_t i = 0; i < bytes; i++) {
+        int high = digit(text.data[2 * i]), low = digit(text.data[2 * i + 1]);
+
+        if (high < 0 || low < 0)
+            return false;
+        out[i] = (unsigned char)(high << 4 | low);
+    }
+    return true;
+}
+
+void
+hex_encode(const unsigned char *data, size_t bytes, char *out)
+{
+    for (size_t i = 0; i < bytes; i++) {
+        out[2 * i] = "0123456789abcdef"[data[i] >> 4];
+        out[2 * i + 1] = "0123456789abcdef"[data[i] & 15];
+    }
+}
+
+/* ---- names: RFC 8187 section 3.2 */
+
+/* UTF-8''PERCENT-ENCODED, with a language between the quotes that says nothing here. */
+static bool
+decode_ext(struct slice text, struct arena *arena, struct slice *name)
+{
+    const struct slice charset = SLICE("UTF-8'");
+    ptrdiff_t quote;
+    char *out, *at;
+
+    if (text.bytes < charset.bytes ||
+        !slice_equal_nocase(slice_make(text.data, charset.bytes), charset))
+        return false;
+    text = slice_skip(text, charset.bytes);
+    quote = slice_find(text, '\'');
+    if (quote < 0)
+        return false;
+    text = slice_skip(text, (size_t)quote + 1);
+    out = at = arena_alloc(arena, text.bytes + 1);
+    if (out == NULL)
+        return false;
+    while (text.bytes > 0) {
+        bool is_escape = text.data[0] == '%';
+        unsigned char byte = (unsigned char)text.data[0];
+
+        if (is_escape && (text.bytes < 3 || !hex_decode(slice_make(text.data + 1, 2), &byte, 1)))
+            return false;
+        *at++ = (char)byte;
+        text = slice_skip(text, is_escape ? 3 : 1);
+    }
+    *name = slice_make(out, (size_t)(at - out));
+    return true;
+}
+
+static bool
+find_name(struct digest_fields *fields, const struct others *others, struct arena *arena)
+{
+    if ((fields->username.data != NULL) == (others->username_ext.data != NULL))
+        return false;
+    if (others->username_ext.data != NULL &&
+        !decode_ext(others->username_ext, arena, &fields->username))
+        return false;
+    return user_name_is_good(fields->username);
+}
+
+/* ---- the whole */
+
+static bool
+find_count(struct digest_fields *fields)
+{
+    unsigned char bytes[4];
+
+    if (!hex_decode(fields->nc, bytes, sizeof(bytes)))
+        return false;
+    fields->count = (uint32_t)bytes[0] << 24 | (uint32_t)bytes[1] << 16 |
+                    (uint32_t)bytes[2] << 8 | bytes[3];
+    return fields->count != 0;
+}
+
+static bool
+is_offered(const struct others *others)
+{
+    return slice_equal_nocase(others->qop, SLICE("auth")) &&
+           (others->userhash.data == NULL ||
+            slice_equal_nocase(others->userhash, SLICE("false")));
+}
+
+enum credentials
+digest_parse(struct slice value, struct arena *arena, struct digest_fields *fields)
+{
+    struct others others = { 0 };
+    const struct target target = { fields, &others };
+    struct slice rest, name;
+    enum credentials found;
+
+    *fields = (struct digest_fields){ 0 };
+    if (!credentials_are(value, SLICE("Digest"), &rest))
+        return CREDENTIALS_NONE;
+    for (unsigned i = 0; (found = credentials_next(&rest, arena, &name, &value)) !=
+                         CREDENTIALS_NONE; i++) {
+        if (found == CREDENTIALS_BAD || i >= PARAMETERS_MAX || !store(&target, name, value))
+            return CREDENTIALS_BAD;
+    }
+    if (!find_name(fields, &others, arena) || !find_count(fields) || !is_offered(&others) ||
+        fields->realm.data == NULL || fields->nonce.bytes == 0 || fields->uri.bytes == 0 ||
+        fields->response.bytes == 0 || fields->cnonce.bytes == 0)
+        return CREDENTIALS_BAD;
+    return CREDENTIALS_GOOD;
+}
