@@ -408,12 +408,7 @@ prepare(struct exchange *ex)
         return site_prepare(ex);
     }
     ex->out.authority = ex->request.authority;
-    if (reach_is_relayed(ex)) {
-        ex->out.target = ex->request.target;
-        ex->out.proxy_authorization = ex->to.parent->authorization;
-    } else {
-        ex->out.target = site_origin_form(ex);
-    }
+    reach_name_target(ex);
     return STEP_NEXT;
 }
 

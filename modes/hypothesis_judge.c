@@ -269,6 +269,7 @@ hypothesis_judge(struct hypothesis *h, const struct policy_conf *conf, const cha
     if (run == NULL)
         return true;
     h->ex.judgement->is_dry = true;
+    h->ex.is_judging = true;
     set_user(h, run);
     if (h->question->user.bytes > 0 && conf->users == NULL)
         hypothesis_note(h, "policy %s has no users: to its rules nobody is known", conf->name);

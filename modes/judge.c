@@ -4,6 +4,7 @@
 
 #include "modes/judge_inside.h"
 
+#include "modes/reach.h"
 #include "modes/road.h"
 #include "server/http/uri.h"
 #include "server/tls/tls_session.h"
@@ -166,10 +167,10 @@ is_over(const struct limit_conf *limit, const struct facts *facts, void *arg)
     struct limit_state state;
     uint64_t key;
 
+    if (ex->judgement->is_dry) /* it is in: whether another one would be is not the question */
+        return false;
     if (!limit_key(limit, facts, &key))
         return false;
-    if (ex->judgement->is_dry)
-        return !limit_look(limit->limit, key, loop_now_ms(ex->worker->loop), &state);
     return !limit_take(limit->limit, key, loop_now_ms(ex->worker->loop), &state);
 }
 
@@ -200,7 +201,7 @@ drop(struct exchange *ex, const struct rule_conf *rule)
     exchange_decide_rule(ex, DECISION_DENY, rule->name, &rule->place, "dropped by rule");
     counter_up(ex->worker->counters, requests_denied);
     ex->end = END_DENIED;
-    if (!ex->judgement->is_dry)
+    if (!ex->judgement->is_dry && ex->tunnel == NULL) /* whose end is the exchange's */
         road_end(ex, false);
     return STEP_DONE;
 }
@@ -242,9 +243,8 @@ allow(struct exchange *ex, struct judge_run *run, const struct rule_conf *rule)
 }
 
 static void
-use_user(struct judgement *judgement, const struct judge_run *run)
+use_user(struct facts *facts, const struct judge_run *run)
 {
-    struct facts *facts = &judgement->facts;
     unsigned bit = STAGE_BIT(STAGE_USER);
 
     facts->user = run->login.user.name.bytes > 0 ? &run->login.user : NULL;
@@ -261,7 +261,7 @@ judge_go_on(struct exchange *ex, struct judge_run *run)
         struct verdict verdict;
         enum step step;
 
-        use_user(judgement, run);
+        use_user(&judgement->facts, run);
         verdict = run->verdict = policy_evaluate(&run->at, &judgement->facts, &hooks, ex);
         if (unlikely(judgement->over != NULL))
             return refuse_over_limit(ex);
@@ -293,10 +293,12 @@ static struct judgement *
 begin(struct exchange *ex)
 {
     const struct tls_session *tls = ex->down != NULL ? ex->down->client->tls : NULL;
-    struct judgement *judgement = arena_zalloc(&ex->arena, sizeof(*judgement));
+    struct judgement *judgement = arena_alloc(&ex->arena, sizeof(*judgement));
 
     if (judgement == NULL)
         return NULL;
+    memset(&judgement->run_count, 0,
+           sizeof(*judgement) - offsetof(struct judgement, run_count));
     judgement->ex = ex;
     judgement->last_match = &judgement->matches;
     resolve_init(&judgement->resolve, NULL);
@@ -318,8 +320,7 @@ judge_add_run(struct exchange *ex, const struct policy_conf *conf)
             return &judgement->runs[i];
     must(judgement->run_count < ARRAY_COUNT(judgement->runs));
     run = &judgement->runs[judgement->run_count];
-    run->conf = conf;
-    run->at.policy = conf->policy;
+    *run = (struct judge_run){ .conf = conf, .at.policy = conf->policy };
     run->login.is_proxy = judgement->run_count == 0 && ex->listener->mode->is_proxy &&
                           conf == ex->listener->policy;
     judgement->run_count++;
@@ -348,10 +349,19 @@ find_path(struct exchange *ex)
     return false;
 }
 
+/* Most exchanges are allowed, and that was it. */
+static bool
+has_more_to_do(const struct judgement *judgement, const struct judge_run *run)
+{
+    return !run->is_decided || judgement->matches != NULL || judgement->bandwidth > 0 ||
+           run->conf->users != NULL;
+}
+
 static enum step
 judge_by(struct exchange *ex, const struct policy_conf *conf)
 {
     struct judge_run *run;
+    enum step step;
 
     if (conf == NULL)
         return STEP_NEXT;
@@ -361,7 +371,9 @@ judge_by(struct exchange *ex, const struct policy_conf *conf)
     if (run == NULL)
         return refuse_for_memory(ex);
     ex->judgement->facts.path = ex->normal_path;
-    return judge_go_on(ex, run);
+    step = judge_go_on(ex, run);
+    ex->is_judging = ex->is_judging || has_more_to_do(ex->judgement, run);
+    return step;
 }
 
 /* Those that wait for a stage that is known now. */
@@ -407,9 +419,7 @@ judge_site(struct exchange *ex)
 {
     enum step step = ex->site != NULL ? judge_by(ex, ex->site->policy) : STEP_NEXT;
 
-    if (step != STEP_NEXT || ex->judgement == NULL)
-        return step;
-    return judge_route(ex);
+    return step == STEP_NEXT && ex->is_judging ? judge_route(ex) : step;
 }
 
 /* ---- the destination */
@@ -426,37 +436,59 @@ is_guarded(struct exchange *ex, const struct ip *ip)
     return is_refused;
 }
 
-/* What the runs would say of it. */
-static bool
-may_be_destination(struct exchange *ex, const struct ip *ip)
+/* What the runs say of an address. */
+struct trial {
+    struct verdict verdicts[2]; /* those of runs that are decided are zero */
+    bool is_refused;
+};
+
+static struct trial
+try_address(const struct judgement *judgement, const struct ip *ip)
 {
-    struct judgement *judgement = ex->judgement;
     struct facts facts = judgement->facts;
+    struct trial result = { .is_refused = false };
 
     facts.known |= STAGE_BIT(STAGE_DESTINATION);
     facts.destination = *ip;
-    facts.destination.port = ex->request.port;
+    facts.destination.port = judgement->ex->request.port;
     for (unsigned i = 0; i < judgement->run_count; i++) {
         const struct judge_run *run = &judgement->runs[i];
-        struct evaluation trial = run->at;
-        enum verdict_kind kind;
+        struct evaluation at = run->at;
+        struct verdict *verdict = &result.verdicts[i];
 
         if (run->is_decided || run->verdict.kind != VERDICT_LEARN)
             continue;
-        facts.user = run->login.user.name.bytes > 0 ? &run->login.user : NULL;
-        kind = policy_evaluate(&trial, &facts, NULL, NULL).kind;
-        if (kind != VERDICT_ALLOW && kind != VERDICT_LEARN)
+        use_user(&facts, run);
+        *verdict = policy_evaluate(&at, &facts, NULL, NULL);
+        result.is_refused = result.is_refused || (verdict->kind != VERDICT_ALLOW &&
+                                                  verdict->kind != VERDICT_LEARN);
+    }
+    return result;
+}
+
+/* Whether the same is still to be learned of both, for the same rules. */
+static bool
+is_same(const struct trial *a, const struct trial *b)
+{
+    for (size_t i = 0; i < ARRAY_COUNT(a->verdicts); i++) {
+        const struct verdict *one = &a->verdicts[i], *other = &b->verdicts[i];
+
+        if (one->kind != other->kind ||
+            (one->kind == VERDICT_LEARN &&
+             (one->rule != other->rule || one->wanted != other->wanted)))
             return false;
     }
     return true;
 }
 
 /* Of those that the guard lets through, those that rules let through are connected; the
- * first of these, or the first at all, is the one that rules are told. */
+ * first of these, or the first at all, is the one that rules are told. What they have yet
+ * to ask about others would not be asked about it: these are left out. */
 static void
 use_addresses(struct judgement *judgement, const struct resolve_answer *answer)
 {
     struct exchange *ex = judgement->ex;
+    struct trial first, trial;
     struct ip *good;
     unsigned count = 0;
 
@@ -471,8 +503,12 @@ use_addresses(struct judgement *judgement, const struct resolve_answer *answer)
             continue;
         if (judgement->facts.destination.family == 0)
             judgement->facts.destination = answer->ips[i];
-        if (may_be_destination(ex, &answer->ips[i]))
-            good[count++] = answer->ips[i];
+        trial = try_address(judgement, &answer->ips[i]);
+        if (trial.is_refused || (count > 0 && !is_same(&trial, &first)))
+            continue;
+        if (count == 0)
+            first = trial;
+        good[count++] = answer->ips[i];
     }
     if (judgement->facts.destination.family == 0)
         return; /* connecting will tell why */
@@ -514,7 +550,7 @@ judge_destination(struct exchange *ex)
 {
     enum step step;
 
-    if (!waits_for(ex->judgement, STAGE_DESTINATION))
+    if (!ex->is_judging || !waits_for(ex->judgement, STAGE_DESTINATION))
         return STEP_NEXT;
     if (!find_destination(ex))
         return STEP_WAIT;
@@ -523,10 +559,23 @@ judge_destination(struct exchange *ex)
     if (step != STEP_NEXT)
         return step;
     step = judge_route(ex);
+    if (step == STEP_NEXT && ex->site == NULL)
+        reach_name_target(ex); /* which may have been named for another way */
     return step == STEP_NEXT ? judge_tell(ex) : step;
 }
 
 /* ---- the response */
+
+/* Of several addresses the one that was connected. */
+static void
+use_connected(struct exchange *ex)
+{
+    struct judgement *judgement = ex->judgement;
+
+    if (judgement->is_destination_known && ex->upstream_ip.family != 0 && ex->to.group == NULL &&
+        ex->to.parent == NULL)
+        judgement->facts.destination = ex->upstream_ip;
+}
 
 /* Rules behind one that waited for longer ask for it now, when it is connected, or was
  * answered from the cache. */
@@ -552,6 +601,7 @@ judge_response(struct exchange *ex)
 
     if (ex->end != END_DONE)
         return STEP_NEXT; /* our own */
+    use_connected(ex);
     if (waits_for(judgement, STAGE_RESPONSE)) {
         judgement->facts.response = &ex->response;
         step = go_on_all(ex, STAGE_RESPONSE);
@@ -582,6 +632,8 @@ judge_sni(struct exchange *ex, struct slice name)
     struct response sent = ex->response;
     bool is_allowed;
 
+    use_connected(ex);
+    ex->judgement->is_dry = false; /* as it is after a reload */
     ex->judgement->facts.tunnel_name = arena_copy(&ex->arena, name);
     is_allowed = go_on_all(ex, STAGE_SNI) == STEP_NEXT && judge_connected(ex) == STEP_NEXT;
     ex->response = sent; /* it is too late for another one */
@@ -637,11 +689,18 @@ judge_again(struct exchange *ex, const struct tls_session *tls, bool *waits)
         return true;
     }
     judgement = begin(ex);
-    if (judgement == NULL)
+    if (judgement == NULL) {
+        ex->judgement = (struct judgement *)before;
         return false;
+    }
     judgement->is_dry = true;
+    if (before != NULL)
+        judgement->tags = before->tags;
     judge_facts(ex, tls, (int64_t)(loop_wall_ms(ex->worker->loop) / 1000), &judgement->facts);
-    judgement->facts.destination = ex->upstream_ip;
+    if (ex->is_direct)
+        judgement->facts.destination = ex->upstream_ip;
+    if (before != NULL)
+        judgement->holds = before->holds; /* to be given back, whichever of the two is there */
     judgement->facts.known |= STAGE_BIT(STAGE_DESTINATION);
     judgement->facts.to_come &= ~STAGE_BIT(STAGE_RESPONSE);
     if (before != NULL && (before->facts.known & STAGE_BIT(STAGE_SNI))) {
@@ -667,11 +726,9 @@ judge_is_personal(const struct exchange *ex)
 }
 
 void
-judge_end(struct exchange *ex)
+judge_stop(struct exchange *ex)
 {
     struct judgement *judgement = ex->judgement;
-    struct traffic traffic = { 0 };
-    uint64_t bytes, now_ms;
 
     if (judgement == NULL)
         return;
@@ -681,8 +738,19 @@ judge_end(struct exchange *ex)
 
         if (run->is_logging_in && run->conf->users->ops->cancel != NULL)
             run->conf->users->ops->cancel(run->conf->users, &run->login, ex);
+        run->is_logging_in = false;
     }
-    if (judgement->holds == NULL)
+}
+
+void
+judge_end(struct exchange *ex)
+{
+    struct judgement *judgement = ex->judgement;
+    struct traffic traffic = { 0 };
+    uint64_t bytes, now_ms;
+
+    judge_stop(ex);
+    if (judgement == NULL || judgement->holds == NULL)
         return;
     if (ex->down != NULL)
         ex->down->ops->count(ex, &traffic);

@@ -39,6 +39,9 @@ enum step judge_response(struct exchange *ex);
 /* Whatever is delivered: fields that rules set, the pace. */
 void judge_deliver(struct exchange *ex);
 
+/* Another answer takes the place of whatever it waits for. */
+void judge_stop(struct exchange *ex);
+
 /* The exchange ends: gives back what it held. */
 void judge_end(struct exchange *ex);
 
@@ -62,7 +65,8 @@ bool judge_sni(struct exchange *ex, struct slice name);
 
 /* Judges a running tunnel's request once more, by ex->listener's policy and that of the
  * site that ex->site is now: what is known of it, is. Has no side effects but decisions
- * on ex. *waits: it is allowed so far, and the tunnel's SNI decides. */
+ * on ex, whose judgement is another one then, which has what the one before it held.
+ * *waits: it is allowed so far, and the tunnel's SNI decides. */
 bool judge_again(struct exchange *ex, const struct tls_session *tls, bool *waits);
 
 /* ---- TCP flows */

@@ -77,6 +77,9 @@ compile_parent(struct judge_effects *effects, const struct rule_conf *rule, stru
     effects->is_direct = strcmp(rule->parent_url, "direct") == 0;
     if (effects->is_direct)
         return 0;
+    if (strstr(rule->parent_url, "://") == NULL)
+        return err_set(err, "upstream_proxy: expected \"http://HOST:PORT\", "
+                       "\"socks5://HOST:PORT\" or \"direct\"");
     parent = arena_zalloc(arena, sizeof(*parent));
     if (parent == NULL)
         return err_set(err, "no memory");
@@ -120,6 +123,18 @@ compile(struct rule_conf *rule, const struct conf *conf, struct arena *arena, st
     return 0;
 }
 
+/* As the policy's own mistakes are told. */
+static int
+fail(struct err *err, const struct policy_conf *policy, const struct rule_conf *rule,
+     const struct err *why)
+{
+    if (rule->name != NULL)
+        return config_place_fail(err, &rule->place, "policy \"%s\": rule \"%s\": %s",
+                                 policy->name, rule->name, why->text);
+    return config_place_fail(err, &rule->place, "policy \"%s\": rule %u: %s", policy->name,
+                             rule->number + 1, why->text);
+}
+
 int
 judge_finish(struct conf *conf, struct arena *arena, struct err *err)
 {
@@ -131,9 +146,7 @@ judge_finish(struct conf *conf, struct arena *arena, struct err *err)
             struct err why = { 0 };
 
             if (rule->effects == NULL && compile(rule, conf, arena, &why) < 0)
-                return config_place_fail(err, &rule->place, "policy \"%s\", rule%s%s: %s",
-                                         policy->name, rule->name != NULL ? " " : "",
-                                         rule->name != NULL ? rule->name : "", why.text);
+                return fail(err, policy, rule, &why);
         }
     }
     return 0;
@@ -220,13 +233,32 @@ tell_user(struct exchange *ex, const struct judge_run *run)
         ex->judgement->is_personal = true;
 }
 
+/* Of several ranges in one response the type is told in its content, where no rule sees
+ * it. RFC 9110 section 14.2: the whole may be asked for instead. */
+static void
+ask_for_one_range(struct exchange *ex)
+{
+    const struct judgement *judgement = ex->judgement;
+    struct fields *fields = &ex->request.fields;
+    const struct field *range = fields_find(fields, FIELD_RANGE);
+
+    if (likely(range == NULL) || (slice_find(range->value, ',') < 0 &&
+                                  fields_next(fields, FIELD_RANGE, range) == NULL))
+        return;
+    for (unsigned i = 0; i < judgement->run_count; i++)
+        if (!judgement->runs[i].is_decided &&
+            (policy_stages(judgement->runs[i].conf->policy) & STAGE_BIT(STAGE_RESPONSE)))
+            fields_remove(fields, FIELD_RANGE);
+}
+
 enum step
 judge_tell(struct exchange *ex)
 {
     struct judgement *judgement = ex->judgement;
 
-    if (judgement == NULL)
+    if (!ex->is_judging)
         return STEP_NEXT;
+    ask_for_one_range(ex);
     for (unsigned i = 0; i < judgement->run_count; i++) {
         enum step step = judge_log_in_early(ex, &judgement->runs[i]);
 
@@ -253,8 +285,6 @@ judge_deliver(struct exchange *ex)
 {
     struct judgement *judgement = ex->judgement;
 
-    if (judgement == NULL)
-        return;
     for (struct judge_match *match = judgement->matches; match != NULL; match = match->next) {
         const struct judge_effects *effects = match->rule->effects;
 
@@ -274,6 +304,8 @@ judge_redirect(struct exchange *ex, const struct rule_conf *rule)
 
 /* ---- the cache */
 
+/* By what the rules say, not where: a reload may change either. Values that depend on the
+ * exchange are not to be told apart here: their answers are for nobody else. */
 struct slice
 judge_key(struct exchange *ex)
 {
@@ -282,11 +314,15 @@ judge_key(struct exchange *ex)
 
     for (struct judge_match *match = judgement != NULL ? judgement->matches : NULL; match != NULL;
          match = match->next) {
-        const struct judge_effects *effects = match->rule->effects;
+        const struct rule_conf *rule = match->rule;
+        char source[ADDRESS_TEXT_BYTES];
 
-        if (effects->tells || match->rule->source.bytes > 0)
-            key = arena_printf(&ex->arena, "%.*s by rule %s:%u", SLICE_ARG(key),
-                               match->rule->place.file, match->rule->place.line);
+        for (size_t i = 0; i < rule->set_request.count; i++)
+            key = arena_printf(&ex->arena, "%.*s\ntold %.*s", SLICE_ARG(key),
+                               SLICE_ARG(rule->set_request.items[i]));
+        if (rule->source.bytes > 0)
+            key = arena_printf(&ex->arena, "%.*s\nfrom %s", SLICE_ARG(key),
+                               address_text(&rule->source, source));
     }
     return key;
 }

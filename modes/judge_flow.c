@@ -26,10 +26,9 @@ is_over(const struct limit_conf *limit, const struct facts *facts, void *arg)
     struct limit_state state;
     uint64_t key;
 
-    if (!limit_key(limit, facts, &key))
+    if (run->is_dry || !limit_key(limit, facts, &key)) /* dry: it is in already */
         return false;
-    return run->is_dry ? !limit_look(limit->limit, key, now_ms, &state)
-                       : !limit_take(limit->limit, key, now_ms, &state);
+    return !limit_take(limit->limit, key, now_ms, &state);
 }
 
 static void

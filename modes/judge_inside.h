@@ -39,7 +39,7 @@ struct judge_hold {
 struct judgement {
     struct exchange *ex;
     struct facts facts;
-    struct judge_run runs[2]; /* of the listener, of the site */
+    struct judge_run runs[2]; /* of the listener, of the site; from run_count on unset */
     unsigned run_count;
     struct judge_match *matches, **last_match;
     struct judge_hold *holds;

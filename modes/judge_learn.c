@@ -56,6 +56,15 @@ know(struct exchange *ex, struct judge_run *run)
     return STEP_NEXT;
 }
 
+/* The rule that asks does nothing but log: nobody is challenged for it. */
+static bool
+is_only_logged(const struct judge_run *run)
+{
+    const struct rule_conf *rule = run->verdict.kind == VERDICT_LEARN ? run->verdict.rule : NULL;
+
+    return rule != NULL && rule->log_only;
+}
+
 static enum login_state
 log_in(struct exchange *ex, struct judge_run *run)
 {
@@ -76,9 +85,10 @@ act_on(struct exchange *ex, struct judge_run *run, enum login_state state)
     case LOGIN_OK:
         return know(ex, run);
     case LOGIN_NONE:
-        return users->ops->challenge != NULL ? judge_challenge(ex, run) : know(ex, run);
+        return users->ops->challenge != NULL && !is_only_logged(run) ? judge_challenge(ex, run)
+                                                                     : know(ex, run);
     case LOGIN_WRONG:
-        return judge_challenge(ex, run);
+        return is_only_logged(run) ? know(ex, run) : judge_challenge(ex, run);
     case LOGIN_LOCKED:
         return lock_out(ex, run);
     case LOGIN_BUSY:

@@ -450,5 +450,5 @@ look_up_end(struct exchange *ex)
     object_source_fini(&cached->content);
     keep_passing_end(ex);
     object_unref(cached->object);
-    cached->object = NULL;
+    ex->cached = NULL;
 }

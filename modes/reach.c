@@ -18,6 +18,7 @@
 #include "modes/reach.h"
 
 #include "modes/road.h"
+#include "modes/site_route.h"
 #include "server/http/h1_upstream.h"
 #include "server/http/h2_upstream.h"
 #include "server/log/log_thread.h"
@@ -85,6 +86,16 @@ reach_is_relayed(const struct exchange *ex)
            ex->request.method != METHOD_CONNECT;
 }
 
+void
+reach_name_target(struct exchange *ex)
+{
+    bool is_relayed = reach_is_relayed(ex);
+
+    ex->out.target = is_relayed ? ex->request.target : site_origin_form(ex);
+    ex->out.proxy_authorization = is_relayed ? ex->to.parent->authorization
+                                             : slice_make(NULL, 0);
+}
+
 /* ---- an idle connection */
 
 /* From an address that a rule chose. */
@@ -111,11 +122,11 @@ special_key(struct exchange *ex)
     const struct parent_conf *parent = to->parent;
     uint64_t trusted = trust_id(ex); /* never one for the other */
 
+    if (to->source != NULL)
+        return from_source(ex, trusted);
     if (reach_is_relayed(ex))
         return arena_printf(&ex->arena, "by %s@%s:%d", parent->user != NULL ? parent->user : "",
                             parent->host, (int)parent->port);
-    if (to->source != NULL)
-        return from_source(ex, trusted);
     if (parent == NULL)
         return arena_printf(&ex->arena, "%.*s:%u/%" PRIu64, SLICE_ARG(to->host), to->port,
                             trusted);

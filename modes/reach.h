@@ -18,6 +18,10 @@ enum step reach(struct exchange *ex);
 /* Whether a parent proxy is asked with an absolute URI, not for a tunnel. */
 bool reach_is_relayed(const struct exchange *ex);
 
+/* What the next hop of a forwarded request is asked for, and by which credentials: a parent
+ * proxy for the whole URL. */
+void reach_name_target(struct exchange *ex);
+
 /* The connection, which is the caller's from then on: descriptor, address, and
  * what was read ahead. */
 void reach_take_connection(struct exchange *ex, struct accepted *connection);

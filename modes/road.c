@@ -164,7 +164,7 @@ deliver(struct exchange *ex)
 {
     if (ex->solo != NULL)
         return ex->solo->ops->deliver(ex);
-    if (ex->judgement != NULL) {
+    if (ex->is_judging) {
         enum step step = judge_response(ex);
 
         if (step == STEP_WAIT || step == STEP_DONE)
@@ -183,7 +183,7 @@ deliver(struct exchange *ex)
         break;
     }
     pipeline_wrap_deliver(ex);
-    if (ex->judgement != NULL)
+    if (ex->is_judging)
         judge_deliver(ex);
     if (ex->site != NULL && ex->site->hsts_s > 0)
         site_add_hsts(ex);
@@ -404,10 +404,12 @@ run(struct exchange *ex)
         end_now(ex);
 }
 
+/* What somebody waited for may come after the answer that took its place. */
 void
 road_resume(struct exchange *ex)
 {
-    run(ex);
+    if (!ex->is_started)
+        run(ex);
 }
 
 /* Goes to another step, whether one is on the stack or not. */
@@ -437,6 +439,7 @@ answer_instead(struct exchange *ex, const struct failure *failure)
 {
     drop_upstream(ex);
     reach_stop(ex);
+    judge_stop(ex);
     if (!look_up_stands_in(ex))
         road_fail(ex, failure);
     jump(ex, STEP_DELIVER);

@@ -169,6 +169,25 @@ privacy_of(const struct exchange *ex)
     return log != NULL && unlikely(log_privacy_conceals(&log->privacy)) ? &log->privacy : NULL;
 }
 
+/* The usual case, without a loop. */
+static bool
+put_short_url(struct writer *writer, const struct request *request)
+{
+    size_t bytes = request->scheme.bytes + 3 + request->authority.bytes + request->target.bytes;
+    struct trail_piece piece = { .what = PIECE_URL, .bytes = (uint16_t)bytes };
+    char *at = writer->at;
+
+    if (request->form != TARGET_ORIGIN || request->authority.bytes == 0 ||
+        bytes > TRAIL_URL_MAX || (size_t)(writer->end - at) < sizeof(piece) + TRAIL_URL_MAX)
+        return false;
+    memcpy(at, &piece, sizeof(piece));
+    at = mempcpy(at + sizeof(piece), request->scheme.data, request->scheme.bytes);
+    memcpy(at, "://", 3);
+    at = mempcpy(at + 3, request->authority.data, request->authority.bytes);
+    writer->at = mempcpy(at, request->target.data, request->target.bytes);
+    return true;
+}
+
 static void
 put_url(struct writer *writer, const struct request *request, const struct log_privacy *privacy)
 {
@@ -177,6 +196,8 @@ put_url(struct writer *writer, const struct request *request, const struct log_p
                                                                : -1;
     bool is_whole = request->form != TARGET_ORIGIN || request->authority.bytes == 0;
 
+    if (privacy == NULL && put_short_url(writer, request))
+        return;
     if (query >= 0)
         slices[3].bytes = (size_t)query;
     put_slices(writer, (struct trail_piece){ .what = PIECE_URL }, is_whole ? &slices[3] : slices,

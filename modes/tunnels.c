@@ -11,6 +11,7 @@
 
 #include "filters/pipeline.h"
 #include "modes/judge.h"
+#include "modes/look_up.h"
 #include "modes/mode.h"
 #include "modes/reach.h"
 #include "modes/road.h"
@@ -124,7 +125,8 @@ say_denied(const struct exchange *ex, const char *when, const char *why)
              client, SLICE_ARG(ex->request.authority), when, why);
 }
 
-/* The client's first bytes. What is no TLS has no name. */
+/* The client's first bytes. What is no TLS has no name; what is, but keeps its name back
+ * until nobody looks any more, is not let on. */
 static enum tunnel_look
 look(struct tunnel *tunnel, struct slice bytes, bool is_last)
 {
@@ -137,7 +139,11 @@ look(struct tunnel *tunnel, struct slice bytes, bool is_last)
     case CLIENT_HELLO_MORE:
         if (!is_last)
             return TUNNEL_LOOK_MORE;
-        break;
+        if (bytes.bytes == 0)
+            break;
+        exchange_decide(ex, DECISION_DENY, NULL, "its ClientHello was not whole in time");
+        say_denied(ex, "", "its ClientHello was not whole in time");
+        return TUNNEL_LOOK_DENY;
     case CLIENT_HELLO_OK:
         name = hello.server_name;
         break;
@@ -175,6 +181,8 @@ tunnel_begin(struct exchange *ex)
 
     road_log_keep_names(ex); /* while the client's connection is the downstream's */
     trail_record(ex);        /* a reload takes the decisions away */
+    ex->is_direct = ex->to.group == NULL && ex->to.parent == NULL;
+    look_up_end(ex);         /* what the cache did for it belongs to the snapshot */
     if (take_upstream(ex, &upstream) < 0 || ex->down->ops->detach(ex, &client) < 0) {
         tls_session_free(upstream.tls);
         if (upstream.fd >= 0)
@@ -245,7 +253,7 @@ is_allowed(struct exchange *ex, struct listener_conf *listener, struct generatio
     verdict = listener->mode->judge(ex);
     if (verdict == STEP_NEXT)
         verdict = listener->mode->route(ex);
-    if (verdict == STEP_NEXT && ex->to.may_connect != NULL && ex->to.parent == NULL &&
+    if (verdict == STEP_NEXT && ex->to.may_connect != NULL && ex->is_direct &&
         !ex->to.may_connect(&ex->upstream_ip, ex))
         verdict = STEP_ANSWER;
     if (verdict == STEP_NEXT && !judge_again(ex, tls_of(&ex->tunnel->client), waits))

@@ -297,18 +297,39 @@ struct slice
 arena_printf(struct arena *arena, const char *format, ...)
 {
     va_list args, again;
+    char first[256]; /* most fit, and need not be formatted twice */
     char *text;
     int bytes;
 
     va_start(args, format);
     va_copy(again, args);
-    bytes = vsnprintf(NULL, 0, format, args);
+    bytes = vsnprintf(first, sizeof(first), format, args);
     va_end(args);
     text = bytes < 0 ? NULL : arena_alloc(arena, (size_t)bytes + 1);
-    if (text != NULL)
+    if (text != NULL && (size_t)bytes < sizeof(first))
+        memcpy(text, first, (size_t)bytes + 1);
+    else if (text != NULL)
         vsnprintf(text, (size_t)bytes + 1, format, again);
     va_end(again);
     return text != NULL ? slice_make(text, (size_t)bytes) : slice_make("", 0);
+}
+
+struct slice
+arena_join(struct arena *arena, const struct slice *parts, size_t count)
+{
+    size_t bytes = 0;
+    char *text, *at;
+
+    for (size_t i = 0; i < count; i++)
+        bytes += parts[i].bytes;
+    text = at = arena_alloc(arena, bytes + 1);
+    if (text == NULL)
+        return slice_make("", 0);
+    for (size_t i = 0; i < count; i++)
+        if (parts[i].bytes > 0)
+            at = mempcpy(at, parts[i].data, parts[i].bytes);
+    *at = '\0';
+    return slice_make(text, bytes);
 }
 
 int

@@ -347,14 +347,22 @@ set_family(const struct option *row, struct slice text, const void **field, stru
 {
     struct option_family family;
     struct nearest nearest;
+    char known[512] = "";
+    size_t used = 0;
 
     if (option_family_find(row, text, &family)) {
         *field = family.ops;
         return 0;
     }
     nearest_init(&nearest, text);
-    for (size_t i = 0; row->family_at(i, &family); i++)
+    for (size_t i = 0; row->family_at(i, &family); i++) {
         nearest_offer(&nearest, family.word);
+        if (used < sizeof(known))
+            used += (size_t)snprintf(known + used, sizeof(known) - used, "%s\"%s\"",
+                                     i > 0 ? ", " : "", family.word);
+    }
+    if (nearest.best == NULL)
+        return err_set(err, "\"%.*s\" is not one of %s", SHOWN(text), known);
     err_set(err, "\"%.*s\" is not known", SHOWN(text));
     return nearest_hint(&nearest, err);
 }

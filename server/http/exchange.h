@@ -257,6 +257,9 @@ struct exchange {
     bool is_whole : 1;         /* ... and the client has all of the response */
     bool is_head_only : 1;     /* the response has no content on the wire */
     bool is_tunnel : 1;
+    bool is_direct : 1;        /* ... and upstream_ip is whom the client asked for: neither an
+                                 endpoint nor a parent proxy */
+    bool is_judging : 1;      /* policies have something to do at later steps */
     bool was_refused : 1;     /* the origin did nothing with the request: it may be sent again,
                                  whatever it is (RFC 9113 section 8.7) */
     bool was_dialed : 1;      /* callbacks of this turn may still stand on its memory */

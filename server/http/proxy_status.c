@@ -93,13 +93,13 @@ proxy_status_named(struct arena *arena, struct slice name, const struct failure 
     const char *error = failure->proxy_error != NULL ? failure->proxy_error
                                                      : error_of(failure->reason);
     struct slice shown = is_token(name) ? name : quote(arena, name);
-    struct slice details;
+    struct slice parts[] = { shown, SLICE("; error="), slice_of(error), SLICE("; details="),
+                             SLICE("") };
 
     if (failure->detail == NULL)
-        return arena_printf(arena, "%.*s; error=%s", SLICE_ARG(shown), error);
-    details = quote(arena, slice_of(failure->detail));
-    return arena_printf(arena, "%.*s; error=%s; details=%.*s", SLICE_ARG(shown), error,
-                        SLICE_ARG(details));
+        return arena_join(arena, parts, 3);
+    parts[4] = quote(arena, slice_of(failure->detail));
+    return arena_join(arena, parts, ARRAY_COUNT(parts));
 }
 
 struct slice

@@ -24,6 +24,7 @@ const struct certificate_names *certificate_names_of(const struct tls_session *s
                                            struct arena *arena);
 
 /* Of a certificate; NULL when the arena is spent. */
-const struct certificate_names *certificate_names_read(const X509 *certificate, struct arena *arena);
+const struct certificate_names *certificate_names_read(const X509 *certificate,
+                                                       struct arena *arena);
 
 #endif

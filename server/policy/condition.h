@@ -241,6 +241,10 @@ test_fails_at_once(const struct test *test, const struct facts *facts)
         return test->mask == 1 && facts->request != NULL &&
                !fields_has(&facts->request->fields,
                            ((const struct named_test *)test->data)->id);
+    case TEST_COOKIE:
+        return facts->request != NULL && !fields_has(&facts->request->fields, FIELD_COOKIE);
+    case TEST_QUERY:
+        return facts->query.bytes == 0;
     default:
         return false;
     }
@@ -248,6 +252,10 @@ test_fails_at_once(const struct test *test, const struct facts *facts)
 
 /* One test alone. */
 unsigned test_ask(const struct test *test, struct ask *ask);
+
+/* The same of what is no group and no limit, and was not decided on the spot; its stages
+ * are over. */
+unsigned fact_ask(const struct test *test, struct ask *ask);
 
 /* What is missing of stages: ANSWER_FALSE for what this flow never has, or which stage is
  * waited for. Something must be missing. */

@@ -27,7 +27,8 @@ compile_methods(struct job *job)
         struct slice method = values->items[i];
         size_t at = METHOD_OTHER + 1;
 
-        if (!condition_is_token(method) || strpbrk(method.data, "abcdefghijklmnopqrstuvwxyz") != NULL)
+        if (!condition_is_token(method) ||
+            strpbrk(method.data, "abcdefghijklmnopqrstuvwxyz") != NULL)
             return err_set(job->compiler->err, "\"%.60s\" is no method: methods are written in "
                            "capitals, as in \"POST\"", method.data);
         while (at < ARRAY_COUNT(known) && !slice_equal(slice_of(known[at]), method))

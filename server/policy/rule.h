@@ -43,7 +43,7 @@ struct condition_conf {
     struct strings client_in;         /* lists of networks */
     struct strings countries;         /* of the client: "DE", by libmaxminddb */
     struct strings networks_as;       /* numbers of autonomous systems: "AS64500", "64500" */
-    struct strings certificate_names; /* of the client: subject CN or an alternative name; "*" any */
+    struct strings certificate_names; /* of the client: CN, or an alternative name; "*": any */
     struct strings certificate_issuers; /* RFC 4514, whole */
     struct strings times;             /* "Mon-Fri 08:00-18:00", "Sat,Sun", "22:00-06:00" */
     const char *time_zone;            /* "Europe/Berlin"; NULL: the system's */

@@ -122,7 +122,7 @@ check_stages(const struct rule_conf *rule, const struct group *when, struct err 
         return 0;
     if (rule->action == RULE_AUTHENTICATE)
         return err_set(err, "asks about the response: it is too late to ask who the user is");
-    if (effect != NULL && rule->cache == RULE_CACHE_AS_IS)
+    if (effect != NULL)
         return err_set(err, "asks about the response: it is too late for %s then", effect);
     return 0;
 }

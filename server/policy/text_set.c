@@ -72,7 +72,7 @@ static void
 note_marks(struct text_set *set)
 {
     for (size_t i = 0; i < set->whole.count; i++)
-        set->lengths |= UINT64_C(1) << (set->whole.items[i].bytes & 63);
+        set->marks |= UINT64_C(1) << text_set_mark(set->whole.items[i]);
     for (size_t i = 0; i < set->open.count; i++)
         if (i == 0 || set->open.items[i].bytes < set->open_bytes)
             set->open_bytes = set->open.items[i].bytes;

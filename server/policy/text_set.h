@@ -17,9 +17,9 @@ struct texts {
 struct text_set {
     struct texts whole, open;
     bool from_end;
-    /* For text_set_may_have(): the lengths of whole ones, as bits modulo 64, and for open
-     * ones the length of the shortest, with the bytes that stand where it ends. */
-    uint64_t lengths;
+    /* For text_set_may_have(): marks of whole ones, as bits, and for open ones the length
+     * of the shortest, with the bytes that stand where it ends. */
+    uint64_t marks;
     size_t open_bytes;
     uint64_t open_ends[4];
 };
@@ -36,13 +36,22 @@ struct text_set *text_set_new(struct arena *arena, const struct text_pattern *pa
 
 bool text_set_has(const struct text_set *set, struct slice text);
 
+/* Of length and first byte: texts of the same length are common. */
+static inline unsigned
+text_set_mark(struct slice text)
+{
+    unsigned first = text.bytes > 0 ? (unsigned char)text.data[0] : 0;
+
+    return (unsigned)(text.bytes + 11 * first) & 63;
+}
+
 /* A look that lets most texts pass by: false for those that are not in the set. */
 static inline bool
 text_set_may_have(const struct text_set *set, struct slice text)
 {
     unsigned char end;
 
-    if ((set->lengths >> (text.bytes & 63) & 1) != 0)
+    if ((set->marks >> text_set_mark(text) & 1) != 0)
         return true;
     if (text.bytes < set->open_bytes || set->open.count == 0)
         return false;

@@ -233,7 +233,8 @@ hint(const char *name, struct err *err)
 {
     const char *slash = strrchr(name, '/');
     const char *last = slash != NULL ? slash + 1 : name;
-    char folder[sizeof(ZONE_FOLDER) + NAME_BYTES_MAX + 1], best[NAME_MAX + 1];
+    char folder[sizeof(ZONE_FOLDER) + NAME_BYTES_MAX + 1];
+    char best[NAME_MAX + 1], whole[NAME_BYTES_MAX + NAME_MAX + 1];
     struct dirent *entry;
     struct nearest nearest;
     DIR *dir;
@@ -252,6 +253,10 @@ hint(const char *name, struct err *err)
     }
     if (dir != NULL)
         closedir(dir);
+    if (nearest.best != NULL) {
+        snprintf(whole, sizeof(whole), "%.*s%s", (int)(last - name), name, nearest.best);
+        nearest.best = whole;
+    }
     return nearest_hint(&nearest, err);
 }
 

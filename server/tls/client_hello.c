@@ -144,14 +144,18 @@ gather(struct slice from, char room[CLIENT_HELLO_MAX], struct slice *message)
 
 /* ---- the message */
 
-/* What is no host name is nobody's, as no name is. */
+/* What is no host name is nobody's, as no name is. A dot at its end, which servers take
+ * no notice of, is left out. */
 static void
 note_name(struct client_hello *hello, struct slice name)
 {
-    struct slice lower = slice_make(hello->name, name.bytes);
+    struct slice lower;
 
+    if (name.bytes > 1 && name.data[name.bytes - 1] == '.')
+        name.bytes--;
     if (name.bytes > sizeof(hello->name))
         return;
+    lower = slice_make(hello->name, name.bytes);
     for (size_t i = 0; i < name.bytes; i++)
         hello->name[i] = ascii_lower(name.data[i]);
     if (host_is_name(lower))

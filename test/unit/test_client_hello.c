@@ -251,12 +251,14 @@ what_is_no_host_name_is_as_good_as_none(void)
 
     expect_name_of("a.example", "a.example");
     expect_name_of("XN--BCHER-KVA.example", "xn--bcher-kva.example");
-    expect_name_of("a.example.", "");
+    expect_name_of("a.example.", "a.example");
+    expect_name_of("a.example..", "");
     expect_name_of("a..example", "");
     expect_name_of("a b.example", "");
     expect_name_of("::1", "");
     expect_name_of("b\xc3\xbc" "cher.example", "");
-    expect_name_of("a.example/", "");
+    expect_name_of("a.example.", "a.example");
+    expect_name_of("a.example..", "");
     memset(longest, 'a', sizeof(longest));
     for (size_t i = 60; i < 253; i += 61)
         longest[i] = '.';

@@ -483,8 +483,8 @@ every_rule_tried_is_told_with_the_reason(void)
     judged_begin(&j, RULE("a", TAG "when = { host = \"other.example\"; };") ","
                      RULE("b", TAG "when = { host = \"*.example.com\"; client = \"10.0.0.0/8\"; };")
                      "," RULE("c", TAG "when = { not = ( { path = \"/dir/*\"; } ); };") ","
-                     RULE("d", TAG "when = { any = ( { method = \"PUT\"; }, { scheme = \"https\"; } "
-                               "); };") ","
+                     RULE("d", TAG "when = { any = ( { method = \"PUT\"; }, "
+                               "{ scheme = \"https\"; } ); };") ","
                      RULE("e", TAG) ","
                      RULE("f", "action = \"deny\"; when = { method = \"GET\"; user = \"eve\"; };"));
     j.says = true;

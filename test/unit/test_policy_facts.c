@@ -5,7 +5,9 @@
 #include "test/unit/policy_fixture.h"
 #include "test/unit/suites.h"
 
-#include "server/policy/named_field.h"
+#include <openssl/x509v3.h>
+
+#include "server/policy/certificate_names.h"
 #include "server/policy/text_set.h"
 
 #define IS(when_) CU_ASSERT_EQUAL(judged_truth(&j, when_, ""), TRUTH_TRUE)
@@ -298,11 +300,11 @@ responses(void)
 static void
 lists(void)
 {
-    const char *lists = "lists = ( { name = \"ads\"; kind = \"domains\"; items = "
-                        "\"example.com\"; }, { name = \"nets\"; kind = \"networks\"; items = "
-                        "\"10.0.0.0/8\"; }, { name = \"urls\"; kind = \"urls\"; items = "
-                        "\"www.example.com/dir\"; }, { name = \"none\"; kind = \"domains\"; items = "
-                        "\"x.example\"; } );";
+    const char *lists =
+        "lists = ( { name = \"ads\"; kind = \"domains\"; items = \"example.com\"; },"
+        " { name = \"nets\"; kind = \"networks\"; items = \"10.0.0.0/8\"; },"
+        " { name = \"urls\"; kind = \"urls\"; items = \"www.example.com/dir\"; },"
+        " { name = \"none\"; kind = \"domains\"; items = \"x.example\"; } );";
     struct judged j;
 
     judged_begin(&j, "");
@@ -318,6 +320,61 @@ lists(void)
     j.facts.client.bytes[0] = 11;
     CU_ASSERT_EQUAL(judged_truth(&j, "client_in = \"nets\";", lists), TRUTH_FALSE);
     judged_end(&j);
+}
+
+/* ---- certificates */
+
+static void
+add_entry(X509_NAME *name, const char *field, const char *value)
+{
+    CU_ASSERT_EQUAL_FATAL(X509_NAME_add_entry_by_txt(name, field, MBSTRING_UTF8,
+                                                     (const unsigned char *)value, -1, -1, 0), 1);
+}
+
+static void
+add_alternative(GENERAL_NAMES *names, int type, const char *value, int bytes)
+{
+    GENERAL_NAME *name = GENERAL_NAME_new();
+    ASN1_STRING *text = type == GEN_IPADD ? (ASN1_STRING *)ASN1_OCTET_STRING_new()
+                                          : (ASN1_STRING *)ASN1_IA5STRING_new();
+
+    CU_ASSERT_EQUAL_FATAL(ASN1_STRING_set(text, value, bytes), 1);
+    GENERAL_NAME_set0_value(name, type, text);
+    CU_ASSERT_FATAL(sk_GENERAL_NAME_push(names, name) > 0);
+}
+
+/* A name with a comma in it must not pass for two (RFC 5280 section 4.2.1.6). */
+static void
+names_in_certificates_are_taken_one_by_one(void)
+{
+    const struct certificate_names *names;
+    GENERAL_NAMES *all = GENERAL_NAMES_new();
+    X509 *certificate = X509_new();
+    X509_NAME *issuer = X509_NAME_new();
+    struct arena arena;
+
+    arena_init(&arena, NULL, 1 << 20);
+    add_entry(X509_get_subject_name(certificate), "O", "Example");
+    add_entry(X509_get_subject_name(certificate), "CN", "alice, DNS:admin.example");
+    add_entry(issuer, "O", "Example");
+    add_entry(issuer, "CN", "Office CA");
+    X509_set_issuer_name(certificate, issuer);
+    add_alternative(all, GEN_DNS, "a.example, DNS:root.example", 27);
+    add_alternative(all, GEN_EMAIL, "alice@a.example", 15);
+    add_alternative(all, GEN_IPADD, "\x0a\x00\x00\x07", 4);
+    CU_ASSERT_EQUAL_FATAL(X509_add1_ext_i2d(certificate, NID_subject_alt_name, all, 0, 0), 1);
+    names = certificate_names_read(certificate, &arena);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(names);
+    CU_ASSERT_EQUAL_FATAL(names->count, 4);
+    CU_ASSERT(slice_equal(names->names[0], SLICE("alice, DNS:admin.example")));
+    CU_ASSERT(slice_equal(names->names[1], SLICE("a.example, DNS:root.example")));
+    CU_ASSERT(slice_equal(names->names[2], SLICE("alice@a.example")));
+    CU_ASSERT(slice_equal(names->names[3], SLICE("10.0.0.7")));
+    CU_ASSERT(slice_equal(names->issuer, SLICE("CN=Office CA,O=Example")));
+    GENERAL_NAMES_free(all);
+    X509_NAME_free(issuer);
+    X509_free(certificate);
+    arena_fini(&arena);
 }
 
 /* ---- sets of texts, compared with a plain search */
@@ -391,6 +448,8 @@ suite_policy_facts(void)
     CU_add_test(s, "the name that TLS asks for", server_names);
     CU_add_test(s, "responses", responses);
     CU_add_test(s, "lists", lists);
+    CU_add_test(s, "names in certificates are taken one by one",
+                names_in_certificates_are_taken_one_by_one);
     CU_add_test(s, "text sets find what a plain search finds",
                 text_sets_find_what_a_plain_search_finds);
 }

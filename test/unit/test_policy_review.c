@@ -47,8 +47,9 @@ review(const char *rules, const char *more)
 static bool
 is_covered(const char *rules)
 {
-    return strstr(review(rules, "sets = ( { name = \"inside\"; when = { client = \"10.0.0.0/8\"; }; "
-                                "}, { name = \"lan\"; when = { client = \"10.9.0.0/16\"; }; } );"),
+    return strstr(review(rules, "sets = ( { name = \"inside\"; when = { client = \"10.0.0.0/8\"; "
+                                "}; }, { name = \"lan\"; when = { client = \"10.9.0.0/16\"; }; } "
+                                ");"),
                   "rule \"b\" can never match: rule \"a\" at t.conf:") != NULL;
 }
 
@@ -75,7 +76,8 @@ what_an_earlier_rule_decides_is_found(void)
     COVERS("time = \"Mon\";", "time = \"Mon\"; method = \"PUT\";");
     COVERS("set = \"inside\";", "set = \"lan\";");
     COVERS("any = ( { host = \"*.example\"; }, { host = \"*.test\"; } );", "host = \"a.test\";");
-    COVERS("host = \"*.example\";", "any = ( { host = \"a.example\"; }, { host = \"b.example\"; } );");
+    COVERS("host = \"*.example\";",
+           "any = ( { host = \"a.example\"; }, { host = \"b.example\"; } );");
     COVERS("not = ( { client = \"10.0.0.0/8\"; } );", "client = \"192.0.2.0/24\";");
     COVERS("not = ( { set = \"lan\"; } );", "not = ( { set = \"inside\"; } );");
     COVERS("all = ( { host = \"*.example\"; }, { method = \"GET\"; } );",
@@ -96,7 +98,8 @@ what_is_left_over_is_not(void)
     COVERS_NOT("header = ( { name = \"X-A\"; value = \"1\"; } );", "header = \"X-A\";");
     COVERS_NOT("time = \"Mon\"; time_zone = \"UTC\";", "time = \"Mon\";");
     COVERS_NOT("set = \"lan\";", "set = \"inside\";");
-    COVERS_NOT("all = ( { host = \"*.example\"; }, { method = \"PUT\"; } );", "host = \"a.example\";");
+    COVERS_NOT("all = ( { host = \"*.example\"; }, { method = \"PUT\"; } );",
+               "host = \"a.example\";");
     COVERS_NOT("not = ( { set = \"inside\"; } );", "not = ( { set = \"lan\"; } );");
     COVERS_NOT("not = ( { client = \"10.0.0.0/8\"; } );", "client = \"0.0.0.0/0\";");
     CU_ASSERT_FALSE(is_covered("rules = ( { name = \"a\"; action = \"deny\"; log_only = true; }, "
@@ -143,15 +146,17 @@ facts_that_are_nowhere_to_be_had_are_found(void)
 
     CU_ASSERT_STRING_EQUAL(review(rules, ""), ""); /* forward mode has both */
     snprintf(two, sizeof(two), "rules = (); }, { name = \"q\"; %s", rules);
-    CU_ASSERT_PTR_NOT_NULL(strstr(review(two, ""), "policy \"q\": no listener and no site uses it"));
+    CU_ASSERT_PTR_NOT_NULL(strstr(review(two, ""),
+                                  "policy \"q\": no listener and no site uses it"));
     snprintf(two, sizeof(two), "rules = (); }, { name = \"inner\"; %s", rules);
     review(two, "");
-    CU_ASSERT_PTR_NOT_NULL(strstr(said, "policy \"inner\": rule \"b\" can never match: its condition "
-                                        "\"destination\" is true nowhere"));
+    CU_ASSERT_PTR_NOT_NULL(strstr(said, "policy \"inner\": rule \"b\" can never match: its "
+                                        "condition \"destination\" is true nowhere"));
     CU_ASSERT_PTR_NOT_NULL(strstr(said, "policy \"inner\": rule \"c\" can never match"));
     CU_ASSERT_PTR_NOT_NULL(strstr(
-        review("rules = ( { name = \"b\"; action = \"deny\"; when = { listener = \"front\"; }; } );",
-               ""), "rule \"b\" can never match: its condition \"listener\" is true nowhere"));
+        review("rules = ( { name = \"b\"; action = \"deny\"; when = { listener = \"front\"; }; } "
+               ");", ""),
+        "rule \"b\" can never match: its condition \"listener\" is true nowhere"));
     CU_ASSERT_PTR_NOT_NULL(strstr(
         review("rules = ( { name = \"b\"; action = \"deny\"; when = { mode = \"reverse\"; }; } );",
                ""), "its condition \"mode\" is true nowhere"));
@@ -161,8 +166,8 @@ static void
 verdicts_that_come_too_late_are_found(void)
 {
     CU_ASSERT_PTR_NOT_NULL(strstr(
-        review("rules = ( { name = \"a\"; action = \"deny\"; when = { content_type = \"image/*\"; }; "
-               "} );", ""),
+        review("rules = ( { name = \"a\"; action = \"deny\"; when = { content_type = \"image/*\"; "
+               "}; } );", ""),
         "rule \"a\" asks about the response: what it refuses has been sent"));
     review("rules = ( { name = \"a\"; tags = \"t\"; when = { status = 500; method = \"GET\"; }; }, "
            "{ name = \"b\"; action = \"deny\"; when = { host = \"a.example\"; }; }, "
@@ -173,8 +178,8 @@ verdicts_that_come_too_late_are_found(void)
     CU_ASSERT_PTR_NULL(strstr(said, "rule \"a\" asks"));
     CU_ASSERT_PTR_NULL(strstr(said, "rule \"d\""));
     CU_ASSERT_PTR_NOT_NULL(strstr(
-        review("default = \"deny\"; rules = ( { name = \"a\"; action = \"allow\"; when = { status = "
-               "200; }; } );", ""), "its default refuses when the response is there"));
+        review("default = \"deny\"; rules = ( { name = \"a\"; action = \"allow\"; when = { "
+               "status = 200; }; } );", ""), "its default refuses when the response is there"));
     CU_ASSERT_STRING_EQUAL(review("rules = ( { name = \"a\"; action = \"deny\"; when = { host = "
                                   "\"a.example\"; }; } );", ""), "");
 }

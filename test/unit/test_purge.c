@@ -504,10 +504,11 @@ ignores_a_torn_end(void)
     size_t bytes, record;
 
     place_init(&place);
-    for (size_t i = 0; i < ARRAY_COUNT(urls); i++)
+    for (size_t i = 0; i < ARRAY_COUNT(urls); i++) {
         CU_ASSERT_EQUAL(order(&place, PURGE_URL, false, slice_of(urls[i])), 0);
-    wait_answers(&place, ARRAY_COUNT(urls));
-    purges_close(place.purges); /* in one file, whatever was synced together */
+        wait_answers(&place, i + 1); /* one that comes while the file is made is in it twice */
+    }
+    purges_close(place.purges);
     place.purges = NULL;
     bytes = read_log(&place, log, sizeof(log));
     record = bytes / ARRAY_COUNT(urls);

@@ -231,7 +231,7 @@ a_misspelt_zone_is_guessed(void)
     if (!has_database())
         return;
     CU_ASSERT_PTR_NULL(time_zone_load(&arena, "Europe/Berlni", &err));
-    CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "did you mean \"Berlin\"?"));
+    CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "did you mean \"Europe/Berlin\"?"));
 }
 
 static void
