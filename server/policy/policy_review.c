@@ -218,6 +218,23 @@ check_default_time(struct review *review)
          before->place.file, before->place.line);
 }
 
+/* ---- effects that have no place */
+
+/* Ways out are for destinations: the endpoints of groups are reached as groups say. */
+static void
+check_way(struct review *review, size_t position)
+{
+    const struct rule_conf *rule = rule_at(review, position);
+
+    if ((review->place.stages & STAGE_BIT(STAGE_DESTINATION)) != 0)
+        return;
+    if (rule->parent_url != NULL)
+        tell(review, rule, "upstream_proxy does nothing where this policy is used: groups answer "
+                           "there");
+    if (rule->source.bytes > 0)
+        tell(review, rule, "source does nothing where this policy is used: groups answer there");
+}
+
 /* ---- the whole */
 
 /* Takes the conditions of all rules apart. False when memory is short. */
@@ -249,8 +266,10 @@ review_policy(struct review *review)
         return;
     }
     for (size_t i = 0; i < review->policy->rules.count; i++)
-        if (check_reach(review, i))
+        if (check_reach(review, i)) {
             check_time(review, i);
+            check_way(review, i);
+        }
     check_default_time(review);
 }
 

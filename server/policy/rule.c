@@ -343,17 +343,18 @@ static const struct option rule_options[] = {
     { .name = "group", .type = OPTION_STRING, .offset = AT(group_name),
       .text = "Name of the group that answers." },
     { .name = "upstream_proxy", .type = OPTION_STRING, .offset = AT(parent_url),
-      .text = "By way of this proxy: \"http://proxy.example:3128\"; \"direct\": by none." },
+      .text = "By way of this proxy: \"http://proxy.example:3128\"; \"direct\": by none. Not to the "
+              "endpoints of a group." },
     { .name = "source", .type = OPTION_CUSTOM, .offset = AT(source), .parse = parse_source,
-      .form = "IP address", .text = "Connect upstream from this address of the machine." },
+      .form = "IP address", .text = "Connect from this address of the machine; not to the endpoints of a group." },
     { .name = "limit", .type = OPTION_STRINGS, .offset = AT(limit_names), .min = 1, .max = 16,
       .text = "Names of limits that the request counts on; what is one too many gets 429." },
     { .name = "bandwidth", .type = OPTION_SIZE, .offset = AT(bandwidth), .fallback = "0",
       .text = "Bytes a second that the response's content may take. 0: as many as there are." },
     { .name = "cache", .type = OPTION_ENUM, .offset = AT(cache), .fallback = "as_is",
       .words = cache_words,
-      .text = "as_is, bypass (neither looked up nor stored) or force (stored for the time "
-              "cache_time, whatever the response says about that)." },
+      .text = "as_is, bypass (neither looked up nor stored) or force (what may be stored is fresh "
+              "for cache_time at least). Where nothing is cached it does nothing." },
     { .name = "cache_time", .type = OPTION_TIME, .offset = AT(cache_ms), .fallback = "0",
       .text = "With cache = \"force\": how long it is fresh." },
     { .name = "direct", .type = OPTION_BOOL, .offset = AT(direct), .fallback = "false",
@@ -385,7 +386,8 @@ const struct option policy_options[] = {
       .words = default_words, .text = "What happens when no rule decides." },
     { .name = "sni_wait", .type = OPTION_TIME, .offset = AT(sni_wait_ms), .fallback = "3s",
       .min = 1, .max = 60000,
-      .text = "How long a tunnel may take to begin, where a rule asks what name its TLS asks for; "
-              "then it asks for none." },
+      .text = "How long a tunnel may take to begin, where a rule asks what name its TLS asks for. "
+              "Who says nothing until then, or speaks no TLS, asks for none; who has begun to "
+              "ask and not ended is refused." },
     { .name = NULL },
 };

@@ -163,6 +163,20 @@ facts_that_are_nowhere_to_be_had_are_found(void)
 }
 
 static void
+effects_that_have_no_place_are_found(void)
+{
+    const char *rules = "rules = ( { name = \"b\"; upstream_proxy = \"http://proxy.example:3128\"; "
+                        "source = \"192.0.2.1\"; } );";
+    char two[1000];
+
+    CU_ASSERT_STRING_EQUAL(review(rules, ""), ""); /* forward mode */
+    snprintf(two, sizeof(two), "rules = (); }, { name = \"inner\"; %s", rules);
+    review(two, "");
+    CU_ASSERT_PTR_NOT_NULL(strstr(said, "rule \"b\" upstream_proxy does nothing where"));
+    CU_ASSERT_PTR_NOT_NULL(strstr(said, "rule \"b\" source does nothing where"));
+}
+
+static void
 verdicts_that_come_too_late_are_found(void)
 {
     CU_ASSERT_PTR_NOT_NULL(strstr(
@@ -205,6 +219,7 @@ suite_policy_review(void)
                 conditions_that_exclude_each_other_are_found);
     CU_add_test(s, "facts that are nowhere to be had are found",
                 facts_that_are_nowhere_to_be_had_are_found);
+    CU_add_test(s, "effects that have no place are found", effects_that_have_no_place_are_found);
     CU_add_test(s, "verdicts that come too late are found", verdicts_that_come_too_late_are_found);
     CU_add_test(s, "sentences begin with file and line", sentences_begin_with_file_and_line);
 }
