@@ -181,7 +181,7 @@ find_place(const struct fingerprint_set *set, struct fingerprint fingerprint, ui
 
     while (*at - 1 < fingerprint.mark - 1)
         at++;
-    *place = at;
+    *place = *end = at;
     if (*at == fingerprint.mark)
         return true;
     while (*at != 0)
