@@ -11,10 +11,13 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <sys/file.h>
+#include <time.h>
 #include <unistd.h>
 
 #define SEGMENTS_MOST 4096u /* as many descriptors at most */
 #define SEGMENT_LEAST (256u * 1024)
+#define LOCK_WAIT_MS 2000u
+#define LOCK_STEP_MS 10u
 
 /* ---- limits */
 
@@ -45,6 +48,21 @@ disk_set_conf(struct disk *disk, const struct disk_conf *conf)
 
 /* ---- opening and closing */
 
+/* A process that was killed takes a moment to end: whoever starts the next one at once
+ * should not have to know that. Called before anything is served. */
+static bool
+lock_file(int fd)
+{
+    const struct timespec step = { .tv_nsec = LOCK_STEP_MS * 1000 * 1000 };
+
+    for (unsigned ms = 0; flock(fd, LOCK_EX | LOCK_NB) < 0; ms += LOCK_STEP_MS) {
+        if (errno != EWOULDBLOCK || ms >= LOCK_WAIT_MS)
+            return false;
+        nanosleep(&step, NULL);
+    }
+    return true;
+}
+
 static int
 lock_folder(struct disk *disk, struct err *err)
 {
@@ -54,7 +72,7 @@ lock_folder(struct disk *disk, struct err *err)
     disk->lock_fd = openat(disk->folder, "lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (disk->lock_fd < 0)
         return err_errno(err, "cannot lock the folder \"%s\"", disk->path);
-    if (flock(disk->lock_fd, LOCK_EX | LOCK_NB) == 0)
+    if (lock_file(disk->lock_fd))
         return 0;
     if (errno == EWOULDBLOCK)
         return err_set(err, "the folder \"%s\" is in use by another store or process",

@@ -67,22 +67,6 @@ refuse_over_limit(struct listening *listening, const struct rule_conf *rule,
     h->reason = arena_printf(&h->ex.arena, "limit %s is exceeded", limit->name);
 }
 
-/* Effects are carried out on the stand-in exchange, by judge_route() and others. */
-static void
-note_effects(struct hypothesis *h, const struct rule_conf *rule)
-{
-    struct judgement *judgement = h->ex.judgement;
-    struct judge_match *match = arena_zalloc(&h->ex.arena, sizeof(*match));
-
-    if (rule->cache != RULE_CACHE_AS_IS)
-        judgement->cache_rule = rule;
-    if (match == NULL || rule->effects == NULL)
-        return;
-    match->rule = rule;
-    *judgement->last_match = match;
-    judgement->last_match = &match->next;
-}
-
 /* The only effect that there is for connections without HTTP. */
 static void
 send_elsewhere(struct hypothesis *h, const struct rule_conf *rule)
@@ -107,7 +91,7 @@ on_match(const struct rule_conf *rule, void *arg)
     if (h->is_flow)
         send_elsewhere(h, rule);
     else
-        note_effects(h, rule);
+        judge_note_effects(&h->ex, rule); /* for judge_route() and others */
 }
 
 static const struct policy_hooks hooks = {
@@ -206,16 +190,12 @@ go_on(struct hypothesis *h, struct hypothesis_policy *policy)
 {
     struct judge_run *run = judge_add_run(&h->ex, policy->conf);
     struct listening listening = { h, policy };
-    unsigned bit = STAGE_BIT(STAGE_USER);
-    struct facts *facts = &h->facts;
 
     if (run == NULL)
         return true; /* the arena knows */
-    facts->user = run->login.user.name.bytes > 0 ? &run->login.user : NULL;
-    facts->known = run->is_user_known ? facts->known | bit : facts->known & ~bit;
-    facts->to_come = run->conf->users != NULL ? facts->to_come | bit : facts->to_come & ~bit;
-    h->ex.judgement->facts = *facts;
-    policy->verdict = policy_evaluate(&run->at, facts, &hooks, &listening);
+    judge_use_user(&h->facts, run);
+    h->ex.judgement->facts = h->facts;
+    policy->verdict = policy_evaluate(&run->at, &h->facts, &hooks, &listening);
     return take_verdict(h, policy, run->login.is_proxy);
 }
 

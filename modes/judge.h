@@ -86,6 +86,7 @@ struct judge_flow {
     const struct rule_conf *rule;    /* of it, that decided; NULL: none, or the default */
     const struct group_conf *group;  /* that a rule chose; NULL */
     const char *why;                 /* static words when refused */
+    char *tags;                      /* of the rules that were true; from malloc(); NULL: none */
     struct judge_hold *holds;        /* from malloc(); for judge_flow_end() */
 };
 

@@ -13,6 +13,7 @@ struct flow_run {
     struct arena arena; /* for what is made of its certificate */
     struct facts facts;
     const struct rule_conf *over;
+    struct slice tags;
     bool is_dry;
 };
 
@@ -31,28 +32,16 @@ is_over(const struct limit_conf *limit, const struct facts *facts, void *arg)
     return !limit_take(limit->limit, key, now_ms, &state);
 }
 
-static void
+/* Whether it is one too many for a limit of the rule. */
+static bool
 take_limits(struct flow_run *run, const struct rule_conf *rule)
 {
     struct judge_flow *flow = run->flow;
+    struct limit_state state;
 
-    for (const struct limit_conf **limit = rule->limits; *limit != NULL; limit++) {
-        struct judge_hold hold = { 0 }, *kept;
-        struct limit_state state;
-        bool is_in = judge_take(*limit, &run->facts, loop_now_ms(flow->worker->loop), &hold,
-                                &state);
-
-        kept = hold.limit != NULL ? malloc(sizeof(*kept)) : NULL;
-        if (kept != NULL) {
-            *kept = hold;
-            kept->next = flow->holds;
-            flow->holds = kept;
-        } else if (hold.limit != NULL) {
-            judge_give_back(&hold, 0, loop_now_ms(flow->worker->loop));
-        }
-        if (!is_in && !rule->log_only && run->over == NULL)
-            run->over = rule;
-    }
+    return !run->is_dry && run->over == NULL &&
+           judge_take_all(rule, &run->facts, loop_now_ms(flow->worker->loop), NULL, &flow->holds,
+                          &state) != NULL;
 }
 
 static void
@@ -60,10 +49,17 @@ on_match(const struct rule_conf *rule, void *arg)
 {
     const struct judge_effects *effects = rule->effects;
     struct flow_run *run = arg;
+    bool is_over = take_limits(run, rule);
 
-    if (rule->limits != NULL && !run->is_dry)
-        take_limits(run, rule);
-    if (!rule->log_only && effects != NULL && effects->group != NULL)
+    if (rule->log_only) {
+        if (is_over || rule->limits[0] == NULL || rule->action != RULE_CONTINUE)
+            run->tags = judge_join_trial(&run->arena, run->tags, rule);
+        return;
+    }
+    if (is_over)
+        run->over = rule;
+    run->tags = judge_join_tags(&run->arena, run->tags, rule);
+    if (effects != NULL && effects->group != NULL)
         run->flow->group = effects->group;
 }
 
@@ -123,6 +119,8 @@ judge_flow(struct judge_flow *flow, bool is_dry)
     find_facts(&run);
     is_allowed = (of_listener == NULL || judge_by(&run, of_listener)) &&
                  (of_site == NULL || judge_by(&run, of_site));
+    if (run.tags.bytes > 0 && !is_dry)
+        flow->tags = strndup(run.tags.data, run.tags.bytes);
     arena_fini(&run.arena);
     return is_allowed;
 }

@@ -68,11 +68,48 @@ struct judge_effects {
 
 /* ---- judge.c */
 
+/* A judgement for ex, with the facts that there are. NULL: memory is short. */
+struct judgement *judge_begin(struct exchange *ex, const struct tls_session *tls);
+
 /* The run of a policy, made when there is none yet. NULL: memory is short. */
 struct judge_run *judge_add_run(struct exchange *ex, const struct policy_conf *conf);
 
+/* Puts into facts who the run knows to be asking. */
+void judge_use_user(struct facts *facts, const struct judge_run *run);
+
 /* Evaluates as far as it goes, and carries out what comes of it. */
 enum step judge_go_on(struct exchange *ex, struct judge_run *run);
+
+/* stage is known now: the same for all runs that are not decided. */
+enum step judge_go_on_all(struct exchange *ex, enum stage stage);
+
+/* Whether some run waits for stage. judgement may be NULL. */
+bool judge_waits_for(const struct judgement *judgement, enum stage stage);
+
+/* Of several addresses the one that was connected. */
+void judge_use_connected(struct exchange *ex);
+
+/* Rules behind one that waited for longer ask for the destination now, when it is
+ * connected, or was answered from the cache. */
+enum step judge_connected(struct exchange *ex);
+
+/* ---- judge_match.c */
+
+/* Of live exchanges: arg is the exchange. */
+extern const struct policy_hooks judge_hooks;
+
+/* Effects that later steps carry out. */
+void judge_note_effects(struct exchange *ex, const struct rule_conf *rule);
+
+/* tags with those of the rule; or with a mark that it was true, but only logs. */
+struct slice judge_join_tags(struct arena *arena, struct slice tags, const struct rule_conf *rule);
+struct slice judge_join_trial(struct arena *arena, struct slice tags, const struct rule_conf *rule);
+
+/* ---- judge_destination.c */
+
+/* Whom it would be connected to; behind a group or a parent proxy that is not ours to
+ * know. False: it is being looked up, and the road resumed then. */
+bool judge_find_destination(struct exchange *ex);
 
 /* ---- judge_learn.c */
 
@@ -95,10 +132,12 @@ struct slice judge_redirect(struct exchange *ex, const struct rule_conf *rule);
 
 /* ---- judge_limits.c */
 
-/* Takes one from the limit. False: that was one too many. What has to be given back
- * at the end is put into hold: then hold->limit is not NULL. */
-bool judge_take(const struct limit_conf *limit, const struct facts *facts, uint64_t now_ms,
-                struct judge_hold *hold, struct limit_state *state);
+/* Takes one from each limit of the rule, until one is exceeded: that one, with *state;
+ * NULL: none is. What has to be given back at the end is put in front of *holds: memory
+ * from arena, or from malloc() when that is NULL. */
+const struct limit_conf *judge_take_all(const struct rule_conf *rule, const struct facts *facts,
+                                        uint64_t now_ms, struct arena *arena,
+                                        struct judge_hold **holds, struct limit_state *state);
 
 /* Gives it back; bytes have passed meanwhile. */
 void judge_give_back(struct judge_hold *hold, uint64_t bytes, uint64_t now_ms);

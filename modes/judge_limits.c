@@ -4,9 +4,13 @@
 
 #include "modes/judge_inside.h"
 
-bool
-judge_take(const struct limit_conf *conf, const struct facts *facts, uint64_t now_ms,
-           struct judge_hold *hold, struct limit_state *state)
+#include <stdlib.h>
+
+/* False: that was one too many. What has to be given back is put into hold: then
+ * hold->limit is not NULL. */
+static bool
+take(const struct limit_conf *conf, const struct facts *facts, uint64_t now_ms,
+     struct judge_hold *hold, struct limit_state *state)
 {
     uint64_t key;
 
@@ -27,6 +31,36 @@ judge_take(const struct limit_conf *conf, const struct facts *facts, uint64_t no
             .has_quota = conf->quota_bytes > 0,
         };
     return true;
+}
+
+static void
+keep(struct judge_hold *hold, uint64_t now_ms, struct arena *arena, struct judge_hold **holds)
+{
+    struct judge_hold *kept = arena != NULL ? arena_alloc(arena, sizeof(*kept))
+                                            : malloc(sizeof(*kept));
+
+    if (kept == NULL) {
+        judge_give_back(hold, 0, now_ms);
+        return;
+    }
+    *kept = *hold;
+    kept->next = *holds;
+    *holds = kept;
+}
+
+const struct limit_conf *
+judge_take_all(const struct rule_conf *rule, const struct facts *facts, uint64_t now_ms,
+               struct arena *arena, struct judge_hold **holds, struct limit_state *state)
+{
+    for (const struct limit_conf **limit = rule->limits; *limit != NULL; limit++) {
+        struct judge_hold hold = { 0 };
+
+        if (!take(*limit, facts, now_ms, &hold, state))
+            return *limit;
+        if (hold.limit != NULL)
+            keep(&hold, now_ms, arena, holds);
+    }
+    return NULL;
 }
 
 void

@@ -62,6 +62,7 @@ struct relay {
     struct endpoint *endpoint; /* a slot and a reference of which are held; NULL: none */
     struct judge_hold *holds; /* limits it counts for */
     char *rule; /* that decided; a copy; NULL: none did */
+    char *tags; /* of rules that were true; NULL: none */
     char *name; /* asked for by the client; NULL: none */
     char *group_name, *site_name, *endpoint_name; /* copies, once there is a tunnel */
     struct ip client, upstream_ip;
@@ -152,6 +153,7 @@ log_relay(const struct relay *relay, enum end_reason end)
         .endpoint = endpoint_name(relay),
         .end = end_reason_word(end),
         .rule = slice_of(relay->rule),
+        .tags = slice_of(relay->tags),
         .cache = end == END_DENIED ? "TCP_DENIED" : "TCP_TUNNEL",
     };
 
@@ -202,6 +204,7 @@ free_relay(struct relay *relay)
     generation_release(relay->generation);
     free(relay->name);
     free(relay->rule);
+    free(relay->tags);
     free(relay->group_name);
     free(relay->site_name);
     free(relay->endpoint_name);
@@ -637,6 +640,7 @@ begin(struct relay *relay, const struct relay_route *route)
                             &flow);
 
     relay->holds = flow.holds;
+    relay->tags = flow.tags;
     note_rule(relay, &flow);
     if (!is_allowed) {
         counter_up(relay->worker->counters, requests_denied);

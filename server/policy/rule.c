@@ -331,7 +331,8 @@ static const struct option rule_options[] = {
     { .name = "redirect", .type = OPTION_STRING, .offset = AT(redirect),
       .text = "Where to, a template: \"https://intranet.example/blocked?host=%{host}\"." },
     { .name = "log_only", .type = OPTION_BOOL, .offset = AT(log_only), .fallback = "false",
-      .text = "Do nothing of it, but write to the log what would have been done." },
+      .text = "Do nothing of it. Where it was true the log says so: %{tags} has \"log_only:NAME\", and "
+              "`bascule explain ID` what would have been done." },
     { .name = "tags", .type = OPTION_STRINGS, .offset = AT(tags), .min = 1, .max = 16,
       .text = "Words for %{tags} of access logs." },
     { .name = "set_request", .type = OPTION_STRINGS, .offset = AT(set_request), .min = 1,

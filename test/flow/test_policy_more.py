@@ -633,9 +633,12 @@ def _(way):
 @both("log_only of a limit counts, says so in the log, and refuses nothing")
 def _(way):
     with start('{ name = "trial"; limit = "three"; log_only = true; }', LIMITS) as daemon:
-        equal([ask(daemon, way, "/", "X-Key: a").status for _ in range(5)], [200] * 5, "statuses")
-        trail = daemon.command("explain", daemon.wait_record(way.target(origin(), "/"))["id"])
-        check("trial" in trail, f"what is remembered of it: {trail}")
+        found = [ask(daemon, way, f"/{n}", "X-Key: a").status for n in range(5)]
+        equal(found, [200] * 5, "statuses")
+        records = [daemon.wait_record(way.target(origin(), f"/{n}")) for n in range(5)]
+        trails = [daemon.command("explain", record["id"]) for record in records]
+        said = ["limit three is exceeded" in trail for trail in trails]
+        equal(said, [False] * 3 + [True] * 2, f"which were over the limit: {trails}")
 
 
 # ---- reloads

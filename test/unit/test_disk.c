@@ -4,7 +4,9 @@
 
 #include "test/unit/disk_fixture.h"
 
+#include <pthread.h>
 #include <string.h>
+#include <sys/file.h>
 
 #include "server/http/message.h"
 #include "test/unit/suites.h"
@@ -464,6 +466,45 @@ what_waits_is_written_before_it_closes(void)
     fixture_fini(&f);
 }
 
+/* Whoever held the folder ends a moment later, as killed processes do. */
+static void *
+let_go_soon(void *fd)
+{
+    usleep(50 * 1000);
+    close(*(int *)fd);
+    return NULL;
+}
+
+static int
+hold_folder(const struct disk_fixture *f)
+{
+    char path[80];
+    int fd;
+
+    snprintf(path, sizeof(path), "%s/lock", f->path);
+    fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    CU_ASSERT_EQUAL_FATAL(flock(fd, LOCK_EX | LOCK_NB), 0);
+    return fd;
+}
+
+static void
+a_folder_is_one_s_own_and_waited_for_until_the_last_owner_has_ended(void)
+{
+    struct disk_fixture f;
+    struct err err;
+    pthread_t thread;
+    int fd;
+
+    fixture_init(&f);
+    fd = hold_folder(&f);
+    CU_ASSERT_PTR_NULL(disk_open(&f.conf, &f.key, f.purges, &f.next_seq, &err));
+    CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "is in use by another store or process"));
+    CU_ASSERT_EQUAL_FATAL(pthread_create(&thread, NULL, let_go_soon, &fd), 0);
+    fixture_open(&f);
+    pthread_join(thread, NULL);
+    fixture_fini(&f);
+}
+
 void
 suite_disk(void)
 {
@@ -496,4 +537,6 @@ suite_disk(void)
                 a_full_queue_refuses_and_drops_what_is_out_of_date);
     CU_add_test(s, "what waits is written before it closes",
                 what_waits_is_written_before_it_closes);
+    CU_add_test(s, "a folder is one's own, and waited for until the last owner has ended",
+                a_folder_is_one_s_own_and_waited_for_until_the_last_owner_has_ended);
 }
