@@ -18,25 +18,11 @@
 static bool
 take_number(struct slice *text, uint64_t *number)
 {
-    size_t at = 0;
+    struct slice digits = slice_take_digits(text, SIZE_MAX);
 
-    *number = 0;
-    for (; at < text->bytes && ascii_is_digit(text->data[at]); at++) {
-        unsigned digit = (unsigned)(text->data[at] - '0');
-
-        *number = *number > (UINT64_MAX - digit) / 10 ? UINT64_MAX : *number * 10 + digit;
-    }
-    *text = slice_skip(*text, at);
-    return at > 0;
-}
-
-static bool
-take_char(struct slice *text, char c)
-{
-    if (text->bytes == 0 || text->data[0] != c)
-        return false;
-    *text = slice_skip(*text, 1);
-    return true;
+    if (!slice_to_u64(digits, UINT64_MAX, number))
+        *number = UINT64_MAX;
+    return digits.bytes > 0;
 }
 
 /* Unit names have no case (RFC 9110 section 14.1). */
@@ -46,7 +32,7 @@ take_bytes_unit(struct slice *text, char behind)
     if (text->bytes < 5 || !slice_equal_nocase(slice_make(text->data, 5), SLICE("bytes")))
         return false;
     *text = slice_skip(*text, 5);
-    return take_char(text, behind);
+    return slice_take_char(text, behind);
 }
 
 enum spec { SPEC_BAD, SPEC_BEYOND, SPEC_WHOLE, SPEC_PART };
@@ -57,7 +43,7 @@ parse_spec(struct slice text, uint64_t length, struct byte_range *range)
 {
     uint64_t first, last = UINT64_MAX;
 
-    if (take_char(&text, '-')) {
+    if (slice_take_char(&text, '-')) {
         if (!take_number(&text, &last) || text.bytes > 0)
             return SPEC_BAD;
         if (last == 0)
@@ -67,7 +53,7 @@ parse_spec(struct slice text, uint64_t length, struct byte_range *range)
         *range = (struct byte_range){ last < length ? length - last : 0, length - 1 };
         return SPEC_PART;
     }
-    if (!take_number(&text, &first) || !take_char(&text, '-'))
+    if (!take_number(&text, &first) || !slice_take_char(&text, '-'))
         return SPEC_BAD;
     if (text.bytes > 0 && (!take_number(&text, &last) || text.bytes > 0 || last < first))
         return SPEC_BAD;
@@ -139,14 +125,14 @@ content_range_parse(struct slice value, struct byte_range *range, uint64_t *leng
 
     if (!take_bytes_unit(&value, ' '))
         return CONTENT_RANGE_BAD;
-    if (take_char(&value, '*')) {
-        if (!take_char(&value, '/') || !take_length(&value, &whole))
+    if (slice_take_char(&value, '*')) {
+        if (!slice_take_char(&value, '/') || !take_length(&value, &whole))
             return CONTENT_RANGE_BAD;
         *length = whole;
         return CONTENT_RANGE_UNSATISFIED;
     }
-    if (!take_number(&value, &part.first) || !take_char(&value, '-') ||
-        !take_number(&value, &part.last) || !take_char(&value, '/'))
+    if (!take_number(&value, &part.first) || !slice_take_char(&value, '-') ||
+        !take_number(&value, &part.last) || !slice_take_char(&value, '/'))
         return CONTENT_RANGE_BAD;
     if (!slice_equal(value, SLICE("*")) && !take_length(&value, &whole))
         return CONTENT_RANGE_BAD;

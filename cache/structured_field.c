@@ -51,15 +51,6 @@ peek(const struct slice *in)
     return in->bytes > 0 ? in->data[0] : '\0';
 }
 
-static bool
-take_char(struct slice *in, char c)
-{
-    if (in->bytes == 0 || in->data[0] != c)
-        return false;
-    *in = slice_skip(*in, 1);
-    return true;
-}
-
 /* How many characters of the class lead. */
 static size_t
 count_of(struct slice in, unsigned class)
@@ -83,14 +74,14 @@ take_bytes(struct slice *in, size_t count)
 static void
 skip_spaces(struct slice *in)
 {
-    while (take_char(in, ' '))
+    while (slice_take_char(in, ' '))
         ;
 }
 
 static void
 skip_ows(struct slice *in)
 {
-    while (take_char(in, ' ') || take_char(in, '\t'))
+    while (slice_take_char(in, ' ') || slice_take_char(in, '\t'))
         ;
 }
 
@@ -106,31 +97,21 @@ number_of(struct slice digits)
     return number;
 }
 
-static struct slice
-take_digits(struct slice *in)
-{
-    size_t count = 0;
-
-    while (count < in->bytes && ascii_is_digit(in->data[count]))
-        count++;
-    return take_bytes(in, count);
-}
-
 /* Section 4.2.4: up to 15 digits, or up to 12 with up to 3 behind a point. */
 static bool
 take_number(struct slice *in, struct sf_item *item)
 {
-    bool is_negative = take_char(in, '-');
-    struct slice whole = take_digits(in), fraction;
+    bool is_negative = slice_take_char(in, '-');
+    struct slice whole = slice_take_digits(in, SIZE_MAX), fraction;
 
     if (whole.bytes == 0 || whole.bytes > 15)
         return false;
     item->type = SF_INTEGER;
     item->number = number_of(whole);
-    if (take_char(in, '.')) {
+    if (slice_take_char(in, '.')) {
         int64_t scale = 1;
 
-        fraction = take_digits(in);
+        fraction = slice_take_digits(in, SIZE_MAX);
         if (whole.bytes > 12 || fraction.bytes == 0 || fraction.bytes > 3)
             return false;
         item->type = SF_DECIMAL;
@@ -158,7 +139,7 @@ take_string(struct slice *in, struct sf_item *item)
     }
     item->type = SF_STRING;
     item->text = take_bytes(in, i);
-    return take_char(in, '"');
+    return slice_take_char(in, '"');
 }
 
 /* Section 4.2.6. */
@@ -182,7 +163,7 @@ take_byte_sequence(struct slice *in, struct sf_item *item)
         return false;
     item->type = SF_BYTES;
     item->text = take_bytes(in, all);
-    return take_char(in, ':');
+    return slice_take_char(in, ':');
 }
 
 /* Section 4.2.8; "?" is gone. */
@@ -191,7 +172,7 @@ take_boolean(struct slice *in, struct sf_item *item)
 {
     item->type = SF_BOOLEAN;
     item->number = peek(in) == '1';
-    return take_char(in, '0') || take_char(in, '1');
+    return slice_take_char(in, '0') || slice_take_char(in, '1');
 }
 
 /* Section 4.2.9; "@" is gone. */
@@ -241,7 +222,7 @@ take_display_string(struct slice *in, struct sf_item *item)
     struct utf8 utf8 = { 0 };
     size_t i;
 
-    if (!take_char(in, '"'))
+    if (!slice_take_char(in, '"'))
         return false;
     for (i = 0; i < in->bytes && in->data[i] != '"'; i++) {
         int byte = (unsigned char)in->data[i];
@@ -259,7 +240,7 @@ take_display_string(struct slice *in, struct sf_item *item)
     }
     item->type = SF_DISPLAY_STRING;
     item->text = take_bytes(in, i);
-    return utf8.left == 0 && take_char(in, '"');
+    return utf8.left == 0 && slice_take_char(in, '"');
 }
 
 /* Section 4.2.3.1: the first character tells the type. */
@@ -273,15 +254,15 @@ take_bare_item(struct slice *in, struct sf_item *item)
         take_token(in, item);
         return true;
     }
-    if (take_char(in, '"'))
+    if (slice_take_char(in, '"'))
         return take_string(in, item);
-    if (take_char(in, ':'))
+    if (slice_take_char(in, ':'))
         return take_byte_sequence(in, item);
-    if (take_char(in, '?'))
+    if (slice_take_char(in, '?'))
         return take_boolean(in, item);
-    if (take_char(in, '@'))
+    if (slice_take_char(in, '@'))
         return take_date(in, item);
-    return take_char(in, '%') && take_display_string(in, item);
+    return slice_take_char(in, '%') && take_display_string(in, item);
 }
 
 /* ---- parameters, items, inner lists */
@@ -304,7 +285,7 @@ take_parameter(struct slice *in, struct slice *key, struct sf_item *value)
     if (!take_key(in, key))
         return false;
     *value = (struct sf_item){ .type = SF_BOOLEAN, .number = 1 };
-    return !take_char(in, '=') || take_bare_item(in, value);
+    return !slice_take_char(in, '=') || take_bare_item(in, value);
 }
 
 static bool
@@ -314,7 +295,7 @@ take_parameters(struct slice *in, struct sf_item *item)
     struct sf_item value;
     struct slice key;
 
-    for (unsigned count = 0; take_char(in, ';'); count++)
+    for (unsigned count = 0; slice_take_char(in, ';'); count++)
         if (count == SF_INNER_MAX || !take_parameter(in, &key, &value))
             return false;
     item->parameters = slice_make(start, (size_t)(in->data - start));
@@ -344,14 +325,14 @@ take_inner_list(struct slice *in, struct sf_item *list)
     }
     *list = (struct sf_item){ .type = SF_INNER_LIST,
                               .text = slice_make(start, (size_t)(in->data - start)) };
-    return take_char(in, ')') && take_parameters(in, list);
+    return slice_take_char(in, ')') && take_parameters(in, list);
 }
 
 /* Section 4.2.1.1. */
 static bool
 take_item_or_inner_list(struct slice *in, struct sf_item *item)
 {
-    return take_char(in, '(') ? take_inner_list(in, item) : take_item(in, item);
+    return slice_take_char(in, '(') ? take_inner_list(in, item) : take_item(in, item);
 }
 
 /* ---- whole fields */
@@ -379,7 +360,7 @@ begin_member(struct sf_reader *reader)
     if (reader->members == SF_MEMBERS_MAX)
         return fail(reader);
     if (reader->members++ > 0) {
-        if (!take_char(&reader->rest, ','))
+        if (!slice_take_char(&reader->rest, ','))
             return fail(reader);
         skip_ows(&reader->rest);
     }
@@ -403,7 +384,7 @@ sf_next_member(struct sf_reader *reader, struct slice *key, struct sf_item *item
         return false;
     if (!take_key(&reader->rest, key))
         return fail(reader);
-    if (take_char(&reader->rest, '=')) {
+    if (slice_take_char(&reader->rest, '=')) {
         is_right = take_item_or_inner_list(&reader->rest, item);
     } else {
         *item = (struct sf_item){ .type = SF_BOOLEAN, .number = 1 };
@@ -438,7 +419,7 @@ sf_reader_is_done(const struct sf_reader *reader)
 bool
 sf_next_parameter(struct slice *parameters, struct slice *key, struct sf_item *value)
 {
-    return take_char(parameters, ';') && take_parameter(parameters, key, value);
+    return slice_take_char(parameters, ';') && take_parameter(parameters, key, value);
 }
 
 bool

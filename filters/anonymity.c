@@ -4,10 +4,11 @@
  *     on      takes out what proxies and gateways on the client's side say
  *             about it: its address, name, certificate, network
  *     strict  lets through only what browsing needs, and makes that more alike:
- *             one User-Agent, one language, no path in a Referer that crosses
- *             origins
+ *             one User-Agent, one language, one order of fields, no path in a
+ *             Referer that crosses origins, no parameters that track, no cookies
+ *             of third parties; and asks with Sec-GPC not to be sold
  *
- * Cookies and credentials pass: they are what the client says of itself, to
+ * Other cookies and credentials pass: they are what the client says of itself, to
  * the very origin it asks. Framing and hop-by-hop fields are left to the
  * writer, which puts its own in their place.
  */
@@ -15,141 +16,27 @@
 
 #include "filters/anonymity.h"
 
+#include "filters/anonymity_inside.h"
 #include "filters/field_set.h"
+#include "filters/tracking.h"
+#include "server/base/clock.h"
 #include "server/http/uri.h"
 #include "server/http/via.h"
 
-/* What a great many others send: Firefox's long-term version, on the most
- * common system, as the Tor Browser has it, too. */
-#define COMMON_AGENT "Mozilla/5.0 (Windows NT 10.0; rv:128.0) Gecko/20100101 Firefox/128.0"
-
 #define LANGUAGE_BYTES_MAX 35 /* RFC 5646 section 4.4.1 */
 
-struct anonymity_conf {
-    struct filter_conf filter;
-    int profile;            /* enum anonymity_profile */
-    const char *user_agent; /* as written */
-    struct strings keep;
-    struct slice agent;           /* empty: the client's own */
-    const struct field_set *kept; /* strict: what passes */
+struct anonymity_state {
+    bool is_third_party, is_away; /* of the request; is_away: to a site of our own */
 };
 
-const char *const anonymity_words[] = {
-    [ANONYMITY_OFF] = "off",
-    [ANONYMITY_ON] = "on",
-    [ANONYMITY_STRICT] = "strict",
-    NULL,
+enum { FIELDS_REMOVED, REFERERS_CUT, COOKIES_REMOVED, COOKIES_SHORTENED, PARAMETERS_STRIPPED };
+
+static struct filter_counts counts = {
+    .events = { [FIELDS_REMOVED] = "fields_removed", [REFERERS_CUT] = "referer_cut",
+                [COOKIES_REMOVED] = "cookies_removed",
+                [COOKIES_SHORTENED] = "cookie_shortened",
+                [PARAMETERS_STRIPPED] = "parameters_stripped" },
 };
-
-static const struct option options[] = {
-    { .name = "profile", .type = OPTION_ENUM, .offset = offsetof(struct anonymity_conf, profile),
-      .words = anonymity_words, .fallback = "on",
-      .text = "on: takes out fields that tell the client's address, name or network. strict: "
-              "lets through only what browsing needs, with a common User-Agent, one language and "
-              "no path in a Referer of another origin. off: nothing." },
-    { .name = "user_agent", .type = OPTION_STRING,
-      .offset = offsetof(struct anonymity_conf, user_agent),
-      .text = "User-Agent sent for every client; when not given, strict has a common one and on "
-              "the client's own." },
-    { .name = "keep", .type = OPTION_STRINGS, .offset = offsetof(struct anonymity_conf, keep),
-      .text = "With strict, names of further fields that pass: \"X-CSRF-Token\", \"X-My-*\"." },
-    { .name = NULL },
-};
-
-/* ---- what identifies: for the profile "on" */
-
-/* In order. HTTP-*: some toolkits send the names of CGI. X-Client-Data is
- * Chrome's, to Google; X-MSISDN, X-UIDH and X-UP-* are of mobile networks. */
-static const struct slice telling_names[] = {
-    SLICE_INIT("CF-Connecting-*"), SLICE_INIT("CF-IP*"), SLICE_INIT("CF-Pseudo-*"),
-    SLICE_INIT("CF-Visitor"), SLICE_INIT("Client-Cert*"), SLICE_INIT("Coming-From"),
-    SLICE_INIT("Fastly-Client-*"), SLICE_INIT("Fly-Client-*"), SLICE_INIT("Forwarded*"),
-    SLICE_INIT("HTTP-*"), SLICE_INIT("Proxy-*"), SLICE_INIT("Remote-*"),
-    SLICE_INIT("SSL-Client-*"), SLICE_INIT("True-Client-*"), SLICE_INIT("WL-Proxy-*"),
-    SLICE_INIT("X-AppEngine-*"), SLICE_INIT("X-ARR-*"), SLICE_INIT("X-Azure-*"),
-    SLICE_INIT("X-BlueCoat-Via"), SLICE_INIT("X-Client-Addr*"), SLICE_INIT("X-Client-Cert*"),
-    SLICE_INIT("X-Client-Data"), SLICE_INIT("X-Client-Host"), SLICE_INIT("X-Client-IP*"),
-    SLICE_INIT("X-Client-Port"), SLICE_INIT("X-Cluster-*"), SLICE_INIT("X-Coming-From"),
-    SLICE_INIT("X-Envoy-*"), SLICE_INIT("X-Forwarded*"), SLICE_INIT("X-MSISDN*"),
-    SLICE_INIT("X-Original-*"), SLICE_INIT("X-Originating-*"), SLICE_INIT("X-Proxy*"),
-    SLICE_INIT("X-Real-*"), SLICE_INIT("X-Remote-*"), SLICE_INIT("X-Source-IP"),
-    SLICE_INIT("X-SSL-*"), SLICE_INIT("X-UIDH"), SLICE_INIT("X-UP-*"), SLICE_INIT("X-User-IP"),
-};
-
-const struct field_set anonymity_telling = {
-    .known = {
-        [FIELD_CF_CONNECTING_IP] = true, [FIELD_CLIENT_CERT] = true,
-        [FIELD_CLIENT_CERT_CHAIN] = true, [FIELD_CLIENT_IP] = true, [FIELD_FORWARDED] = true,
-        [FIELD_FROM] = true, [FIELD_PROXY_STATUS] = true, [FIELD_TRUE_CLIENT_IP] = true,
-        [FIELD_X_CLIENT_IP] = true, [FIELD_X_CLUSTER_CLIENT_IP] = true,
-        [FIELD_X_FORWARDED] = true, [FIELD_X_FORWARDED_FOR] = true,
-        [FIELD_X_FORWARDED_HOST] = true, [FIELD_X_FORWARDED_PORT] = true,
-        [FIELD_X_FORWARDED_PREFIX] = true, [FIELD_X_FORWARDED_PROTO] = true,
-        [FIELD_X_FORWARDED_SERVER] = true, [FIELD_X_REAL_IP] = true,
-    },
-    .others = telling_names,
-    .count = ARRAY_COUNT(telling_names),
-};
-
-/* ---- what browsing needs: for the profile "strict" */
-
-static const struct field_set needed = {
-    .known = {
-        [FIELD_ACCEPT] = true, [FIELD_ACCEPT_ENCODING] = true, [FIELD_ACCEPT_LANGUAGE] = true,
-        [FIELD_ACCESS_CONTROL_REQUEST_HEADERS] = true,
-        [FIELD_ACCESS_CONTROL_REQUEST_METHOD] = true, [FIELD_AUTHORIZATION] = true,
-        [FIELD_CACHE_CONTROL] = true, [FIELD_CONTENT_DISPOSITION] = true,
-        [FIELD_CONTENT_ENCODING] = true, [FIELD_CONTENT_LANGUAGE] = true,
-        [FIELD_CONTENT_LOCATION] = true, [FIELD_CONTENT_RANGE] = true,
-        [FIELD_CONTENT_TYPE] = true, [FIELD_COOKIE] = true, [FIELD_EXPECT] = true,
-        [FIELD_IF_MATCH] = true, [FIELD_IF_MODIFIED_SINCE] = true, [FIELD_IF_NONE_MATCH] = true,
-        [FIELD_IF_RANGE] = true, [FIELD_IF_UNMODIFIED_SINCE] = true,
-        [FIELD_MAX_FORWARDS] = true, [FIELD_ORIGIN] = true, [FIELD_PRAGMA] = true,
-        [FIELD_RANGE] = true, [FIELD_REFERER] = true, [FIELD_SEC_FETCH_DEST] = true,
-        [FIELD_SEC_FETCH_MODE] = true, [FIELD_SEC_FETCH_SITE] = true,
-        [FIELD_SEC_FETCH_USER] = true, [FIELD_SEC_WEBSOCKET_EXTENSIONS] = true,
-        [FIELD_SEC_WEBSOCKET_KEY] = true, [FIELD_SEC_WEBSOCKET_PROTOCOL] = true,
-        [FIELD_SEC_WEBSOCKET_VERSION] = true, [FIELD_TRAILER] = true,
-        [FIELD_UPGRADE_INSECURE_REQUESTS] = true, [FIELD_USER_AGENT] = true,
-        [FIELD_X_REQUESTED_WITH] = true,
-    },
-};
-
-/* ---- configuration */
-
-static const struct anonymity_conf defaults[] = {
-    [ANONYMITY_OFF] = { .filter.ops = &anonymity_filter, .profile = ANONYMITY_OFF },
-    [ANONYMITY_ON] = { .filter.ops = &anonymity_filter, .profile = ANONYMITY_ON },
-    [ANONYMITY_STRICT] = { .filter.ops = &anonymity_filter, .profile = ANONYMITY_STRICT,
-                           .agent = SLICE_INIT(COMMON_AGENT), .kept = &needed },
-};
-
-const struct filter_conf *
-anonymity_default(enum anonymity_profile profile)
-{
-    return &defaults[profile].filter;
-}
-
-static int
-finish(void *arg, struct conf *all, struct arena *arena, struct err *err)
-{
-    struct anonymity_conf *conf = arg;
-    struct field_set *kept = arena_alloc(arena, sizeof(*kept));
-
-    (void)all;
-    if (kept == NULL)
-        return err_set(err, "no memory");
-    if (conf->keep.count > 0 && conf->profile != ANONYMITY_STRICT)
-        return err_set(err, "keep: only the profile \"strict\" takes out what it does not know");
-    *kept = needed;
-    if (field_set_add(kept, &conf->keep, arena, err) < 0)
-        return err_prefix(err, "keep: ");
-    conf->kept = kept;
-    conf->agent = defaults[conf->profile].agent;
-    if (conf->user_agent != NULL)
-        conf->agent = slice_trim(slice_of(conf->user_agent));
-    return field_check_value(conf->agent, err) < 0 ? err_prefix(err, "user_agent: ") : 0;
-}
 
 /* ---- taking out */
 
@@ -162,10 +49,9 @@ is_foreign_via(const struct field *field)
 }
 
 static bool
-is_telling(const struct field *field, void *arg)
+is_taken(const struct field *field, void *arg)
 {
-    (void)arg;
-    return is_foreign_via(field) || field_set_has(&anonymity_telling, field);
+    return is_foreign_via(field) || field_set_has(arg, field);
 }
 
 static bool
@@ -177,23 +63,25 @@ is_needless(const struct field *field, void *arg)
 }
 
 /* Mostly there is nothing to take out: looks before anything is moved. */
-static void
-take_out_telling(struct fields *fields)
+static unsigned
+take_out(const struct plan *plan, struct fields *fields)
 {
-    for (uint32_t i = 0; i < fields->count; i++)
-        if (is_telling(&fields->items[i], NULL)) {
-            fields_remove_if(fields, is_telling, NULL);
-            return;
-        }
+    bool (*drop)(const struct field *, void *) = plan->kept != NULL ? is_needless : is_taken;
+    void *set = (void *)(uintptr_t)(plan->kept != NULL ? plan->kept : plan->taken);
+
+    for (uint32_t i = 0; set != NULL && i < fields->count; i++)
+        if (drop(&fields->items[i], set))
+            return fields_remove_if(fields, drop, set);
+    return 0;
 }
 
 /* ---- making alike */
 
 /* What is left of a Referer: all of it within one origin, the origin alone
- * when it crosses to another, nothing when it would go from https to http, or
- * is not understood. Always the beginning of value. */
+ * when it crosses to another (with "same" nothing), nothing when it would go from
+ * https to http, or is not understood. Always the beginning of value. */
 static struct slice
-referer_left(const struct request *request, struct slice value)
+referer_left(const struct request *request, struct slice value, enum referer policy)
 {
     static const struct slice nothing = { NULL, 0 };
     struct slice scheme, authority, path, query, host, uri = value;
@@ -214,7 +102,7 @@ referer_left(const struct request *request, struct slice value)
     if (is_https == slice_equal(request->scheme, SLICE("https")) && port == request->port &&
         slice_equal_nocase(host, request->host))
         return uri;
-    if (is_https && !slice_equal(request->scheme, SLICE("https")))
+    if (policy == REFERER_SAME || (is_https && !slice_equal(request->scheme, SLICE("https"))))
         return nothing;
     uri.bytes = (size_t)(authority.data + authority.bytes - value.data);
     return path.bytes > 0 ? slice_make(uri.data, uri.bytes + 1) : uri; /* with its slash */
@@ -247,16 +135,133 @@ replace(struct exchange *ex, enum field_id id, struct slice value)
 }
 
 static void
-make_alike(struct exchange *ex)
+cut_referer(enum referer policy, struct exchange *ex)
+{
+    struct slice value = fields_get(&ex->request.fields, FIELD_REFERER), left = { NULL, 0 };
+
+    if (policy == REFERER_PASS || value.data == NULL)
+        return;
+    if (policy != REFERER_NONE)
+        left = referer_left(&ex->request, value, policy);
+    if (left.data == value.data && left.bytes == value.bytes)
+        return;
+    filter_count(ex, &counts, REFERERS_CUT, 1);
+    replace(ex, FIELD_REFERER, left);
+}
+
+static void
+cut_language(const struct plan *plan, struct exchange *ex)
 {
     const struct fields *fields = &ex->request.fields;
 
-    if (fields_has(fields, FIELD_REFERER))
-        replace(ex, FIELD_REFERER,
-                referer_left(&ex->request, fields_get(fields, FIELD_REFERER)));
-    if (fields_has(fields, FIELD_ACCEPT_LANGUAGE))
-        replace(ex, FIELD_ACCEPT_LANGUAGE,
-                language_left(fields_get(fields, FIELD_ACCEPT_LANGUAGE)));
+    switch (plan->language) {
+    case LANGUAGE_PASS:
+        return;
+    case LANGUAGE_FIRST:
+        if (fields_has(fields, FIELD_ACCEPT_LANGUAGE))
+            replace(ex, FIELD_ACCEPT_LANGUAGE,
+                    language_left(fields_get(fields, FIELD_ACCEPT_LANGUAGE)));
+        return;
+    case LANGUAGE_FIXED:
+        replace(ex, FIELD_ACCEPT_LANGUAGE, plan->fixed_language);
+        return;
+    }
+}
+
+/* Well-known fields by their number, spelt our way, then the others: the order and case
+ * of names tell browsers apart. Lines of one name keep theirs (RFC 9110 section 5.3). */
+static void
+put_in_order(struct fields *fields)
+{
+    for (uint32_t i = 0; i < fields->count; i++) {
+        struct field field = fields->items[i];
+        uint32_t at = i;
+
+        if (field.id != FIELD_OTHER)
+            field.name = field_name(field.id);
+        for (; at > 0 && (uint16_t)(fields->items[at - 1].id - 1) > (uint16_t)(field.id - 1); at--)
+            fields->items[at] = fields->items[at - 1];
+        fields->items[at] = field;
+    }
+}
+
+/* ---- cookies */
+
+static bool
+is_excepted(const struct anonymity_conf *conf, struct slice host)
+{
+    for (size_t i = 0; i < conf->cookie_hosts.count; i++) {
+        struct slice domain = conf->cookie_hosts.items[i];
+        size_t before = host.bytes - domain.bytes;
+
+        if (domain.bytes > 0 && host.bytes >= domain.bytes &&
+            slice_equal_nocase(slice_skip(host, before), domain) &&
+            (before == 0 || host.data[before - 1] == '.'))
+            return true;
+    }
+    return false;
+}
+
+/* What is done with the cookies of this exchange. */
+static enum cookie_policy
+cookies_for(const struct anonymity_conf *conf, const struct anonymity_state *state,
+            const struct exchange *ex)
+{
+    enum cookie_policy policy = conf->plan.cookies;
+
+    if (policy == COOKIES_PASS || is_excepted(conf, ex->request.host))
+        return COOKIES_PASS;
+    if (policy == COOKIES_NO_THIRD_PARTY)
+        return state->is_third_party ? COOKIES_NONE : COOKIES_PASS;
+    return policy;
+}
+
+static void
+remove_cookies(const struct anonymity_conf *conf, struct exchange *ex, struct fields *fields,
+               enum field_id id)
+{
+    unsigned removed = fields_remove(fields, id);
+
+    if (removed == 0)
+        return;
+    filter_count(ex, &counts, COOKIES_REMOVED, removed);
+    exchange_decide(ex, DECISION_FILTER, &conf->filter.place, "anonymity: without %s",
+                    field_name(id).data);
+}
+
+static void
+shorten_cookies(struct exchange *ex)
+{
+    struct fields *fields = &ex->response.fields;
+    int64_t now = (int64_t)(clock_wall_coarse_ms() / 1000);
+
+    for (uint32_t i = 0; i < fields->count; i++) {
+        struct field *field = &fields->items[i];
+        struct slice old = field->value;
+
+        if (field->id != FIELD_SET_COOKIE)
+            continue;
+        field->value = cookies_for_session(old, now, &ex->arena);
+        if (field->value.data != old.data)
+            filter_count(ex, &counts, COOKIES_SHORTENED, 1);
+    }
+}
+
+/* ---- URLs */
+
+/* The request's own URL is for logs and rules; what goes upstream, and is the key of
+ * what is stored, is this one. */
+static void
+strip_tracking(const struct anonymity_conf *conf, struct exchange *ex)
+{
+    struct slice target = tracking_strip(ex->out.target, &conf->parameters, &ex->arena);
+
+    if (target.data == ex->out.target.data)
+        return;
+    ex->out.target = target;
+    filter_count(ex, &counts, PARAMETERS_STRIPPED, 1);
+    exchange_decide(ex, DECISION_FILTER, &conf->filter.place,
+                    "anonymity: without parameters that track");
 }
 
 /* ---- serving */
@@ -268,35 +273,81 @@ is_for_own_site(const struct anonymity_conf *conf, const struct exchange *ex)
     return ex->site != NULL && conf->filter.place.line == 0;
 }
 
+static void
+change_request(const struct anonymity_conf *conf, const struct anonymity_state *state,
+               struct exchange *ex)
+{
+    const struct plan *plan = &conf->plan;
+    struct fields *fields = &ex->request.fields;
+    unsigned removed = take_out(plan, fields);
+
+    if (removed > 0)
+        filter_count(ex, &counts, FIELDS_REMOVED, removed);
+    if (fields_has(fields, FIELD_COOKIE) && cookies_for(conf, state, ex) == COOKIES_NONE)
+        remove_cookies(conf, ex, fields, FIELD_COOKIE);
+    cut_referer(plan->referer, ex);
+    cut_language(plan, ex);
+    if (plan->strips_tracking)
+        strip_tracking(conf, ex);
+    if (plan->agent.bytes > 0)
+        fields_set(fields, &ex->arena, FIELD_USER_AGENT, plan->agent);
+    if (plan->sends_gpc)
+        fields_set(fields, &ex->arena, FIELD_SEC_GPC, SLICE("1"));
+    if (plan->sends_dnt)
+        fields_set(fields, &ex->arena, FIELD_DNT, SLICE("1"));
+    if (plan->orders)
+        put_in_order(fields);
+}
+
 static enum filter_verdict
-request_head(const void *arg, void *state, struct exchange *ex)
+request_head(const void *arg, void *memory, struct exchange *ex)
 {
     const struct anonymity_conf *conf = arg;
+    struct anonymity_state *state = memory;
 
-    (void)state;
-    if (is_for_own_site(conf, ex))
+    state->is_away = is_for_own_site(conf, ex);
+    if (state->is_away)
         return FILTER_NEXT;
-    switch ((enum anonymity_profile)conf->profile) {
-    case ANONYMITY_OFF:
+    if (conf->plan.cookies == COOKIES_NO_THIRD_PARTY)
+        state->is_third_party = cookies_is_third_party(&ex->request);
+    change_request(conf, state, ex);
+    return FILTER_NEXT;
+}
+
+/* On the side of delivery, as what is stored is for first and third parties. */
+static enum filter_verdict
+deliver_head(const void *arg, void *memory, struct exchange *ex)
+{
+    const struct anonymity_conf *conf = arg;
+    const struct anonymity_state *state = memory;
+    struct fields *fields = &ex->response.fields;
+
+    if (conf->plan.cookies == COOKIES_PASS || !fields_has(fields, FIELD_SET_COOKIE) ||
+        state->is_away)
         return FILTER_NEXT;
-    case ANONYMITY_ON:
-        take_out_telling(&ex->request.fields);
+    switch (cookies_for(conf, state, ex)) {
+    case COOKIES_PROFILE:
+    case COOKIES_PASS:
+    case COOKIES_NO_THIRD_PARTY:
         break;
-    case ANONYMITY_STRICT:
-        fields_remove_if(&ex->request.fields, is_needless, (void *)(uintptr_t)conf->kept);
-        make_alike(ex);
+    case COOKIES_SESSION_ONLY:
+        shorten_cookies(ex);
+        break;
+    case COOKIES_NONE:
+        remove_cookies(conf, ex, fields, FIELD_SET_COOKIE);
         break;
     }
-    if (conf->agent.bytes > 0)
-        fields_set(&ex->request.fields, &ex->arena, FIELD_USER_AGENT, conf->agent);
     return FILTER_NEXT;
 }
 
 const struct filter_ops anonymity_filter = {
     .name = "anonymity",
     .text = "Keeps from servers who the client is.",
-    .options = options,
+    .options = anonymity_options,
     .conf_bytes = sizeof(struct anonymity_conf),
-    .finish = finish,
+    .state_bytes = sizeof(struct anonymity_state),
+    .counts = &counts,
+    .finish = anonymity_finish,
     .request_head = request_head,
+    .deliver_head = deliver_head,
 };

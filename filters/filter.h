@@ -8,7 +8,9 @@
  *     deliver   cache to client: done for every client, made-up answers too
  *
  * Heads are changed in place (ex->request.fields, ex->response.fields ...).
- * Content is changed by wrapping its source in one of one's own.
+ * Content is changed by wrapping its source in one of one's own (filters/transform.h).
+ * A head hook that has to see content first takes it in (filters/hold.h). A source of
+ * request content that finds something that must not pass calls exchange_refuse().
  */
 #ifndef BASCULE_FILTER_H
 #define BASCULE_FILTER_H
@@ -22,6 +24,26 @@ enum filter_verdict {
     FILTER_ANSWER, /* exchange_answer() made the response */
 };
 
+/* What a filter did, in one word each: "compressed". Each worker thread writes its own row;
+ * bascule_filter_events_total adds them up. */
+#define FILTER_EVENTS_MAX 8
+
+struct filter_counts {
+    const char *events[FILTER_EVENTS_MAX]; /* up to the first NULL */
+    struct filter_count_row {
+        _Atomic uint64_t n[FILTER_EVENTS_MAX];
+    } __attribute__((aligned(64))) rows[WORKERS_MAX];
+};
+
+static inline void
+filter_count(const struct exchange *ex, struct filter_counts *counts, unsigned event, uint64_t n)
+{
+    _Atomic uint64_t *at = &counts->rows[ex->worker->id].n[event];
+
+    atomic_store_explicit(at, atomic_load_explicit(at, memory_order_relaxed) + n,
+                          memory_order_relaxed);
+}
+
 /* conf is read-only while serving; state is zeroed memory of the exchange's
  * arena. A hook that is NULL is not interested. */
 struct filter_ops {
@@ -30,13 +52,18 @@ struct filter_ops {
     const struct option *options;
     size_t conf_bytes; /* of its struct, which begins with struct filter_conf */
     size_t state_bytes;
+    struct filter_counts *counts; /* NULL: it counts nothing */
     int (*finish)(void *conf, struct conf *all, struct arena *arena, struct err *err);
+    /* Finds or makes in the registry what outlives the snapshot; gives it back with arena
+     * (arena_defer()). Worker process only. NULL: there is no such thing. */
+    int (*adopt)(void *conf, struct arena *arena, struct err *err);
 
     enum filter_verdict (*request_head)(const void *conf, void *state, struct exchange *ex);
     enum filter_verdict (*fetch_head)(const void *conf, void *state, struct exchange *ex);
     enum filter_verdict (*deliver_head)(const void *conf, void *state, struct exchange *ex);
 
-    /* Returns a source over inner (its ->inner set), or inner itself. */
+    /* Called behind the filter's own head hook and before that of the next filter, when
+     * there is content. Returns a source over inner (its ->inner set), or inner itself. */
     struct source *(*request_body)(const void *conf, void *state, struct exchange *ex,
                                    struct source *inner);
     struct source *(*fetch_body)(const void *conf, void *state, struct exchange *ex,

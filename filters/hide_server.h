@@ -11,6 +11,7 @@
 #include "filters/filter.h"
 
 struct field_set;
+struct prefix_set;
 
 enum hide_errors { HIDE_ERRORS_OFF, HIDE_ERRORS_5XX, HIDE_ERRORS_ALL };
 
@@ -19,7 +20,9 @@ struct hide_server_conf {
     const char *server;    /* value of Server; NULL: no such field */
     struct strings remove; /* besides what is always removed */
     int errors;            /* enum hide_errors */
+    bool addresses, bodies;
     const struct field_set *hidden;
+    const struct prefix_set *masked; /* with addresses; otherwise NULL */
 };
 
 /* What every option is by default. */

@@ -66,21 +66,25 @@ pipeline_begin(struct exchange *ex)
         add(run, ex, &hide_server_default.filter);
 }
 
+/* A filter's content hook comes right behind its head hook, so that the next filter sees
+ * what this one makes of the content. */
 enum filter_verdict
 pipeline_request(struct exchange *ex)
 {
     struct filter_run *run = ex->filters;
 
-    while (run != NULL && run->request_at < run->count) {
+    for (; run != NULL && run->request_at < run->count; run->request_at++) {
         const struct entry *entry = &run->entries[run->request_at];
         const struct filter_ops *ops = entry->conf->ops;
-        enum filter_verdict verdict = FILTER_NEXT;
 
-        if (ops->request_head != NULL)
-            verdict = ops->request_head(entry->conf, entry->state, ex);
-        if (verdict != FILTER_NEXT)
-            return verdict;
-        run->request_at++;
+        if (ops->request_head != NULL) {
+            enum filter_verdict verdict = ops->request_head(entry->conf, entry->state, ex);
+
+            if (verdict != FILTER_NEXT)
+                return verdict;
+        }
+        if (ops->request_body != NULL && ex->request.body != NULL)
+            ex->request.body = ops->request_body(entry->conf, entry->state, ex, ex->request.body);
     }
     return FILTER_NEXT;
 }
@@ -90,83 +94,43 @@ pipeline_fetch(struct exchange *ex)
 {
     struct filter_run *run = ex->filters;
 
-    while (run != NULL && run->fetch_at < run->count) {
+    for (; run != NULL && run->fetch_at < run->count; run->fetch_at++) {
         const struct entry *entry = &run->entries[run->count - 1 - run->fetch_at];
         const struct filter_ops *ops = entry->conf->ops;
-        enum filter_verdict verdict = FILTER_NEXT;
 
-        if (ops->fetch_head != NULL)
-            verdict = ops->fetch_head(entry->conf, entry->state, ex);
-        if (verdict != FILTER_NEXT)
-            return verdict;
-        run->fetch_at++;
+        if (ops->fetch_head != NULL) {
+            enum filter_verdict verdict = ops->fetch_head(entry->conf, entry->state, ex);
+
+            if (verdict != FILTER_NEXT)
+                return verdict;
+        }
+        if (ops->fetch_body != NULL && ex->response.body != NULL)
+            ex->response.body = ops->fetch_body(entry->conf, entry->state, ex, ex->response.body);
     }
     return FILTER_NEXT;
 }
 
+/* An answer that a filter put in place of the response is delivered through the filters
+ * that are left. */
 enum filter_verdict
 pipeline_deliver(struct exchange *ex)
 {
     struct filter_run *run = ex->filters;
 
-    while (run != NULL && run->deliver_at < run->count) {
+    for (; run != NULL && run->deliver_at < run->count; run->deliver_at++) {
         const struct entry *entry = &run->entries[run->count - 1 - run->deliver_at];
         const struct filter_ops *ops = entry->conf->ops;
         enum filter_verdict verdict = FILTER_NEXT;
 
-        run->deliver_at++;
         if (ops->deliver_head != NULL)
             verdict = ops->deliver_head(entry->conf, entry->state, ex);
-        if (verdict == FILTER_WAIT) {
-            run->deliver_at--;
+        if (verdict == FILTER_WAIT)
             return FILTER_WAIT;
-        }
-        /* An answer that a filter put in place of the response is delivered
-         * through the filters that are left. */
+        if (verdict == FILTER_NEXT && ops->deliver_body != NULL && ex->response.body != NULL)
+            ex->response.body = ops->deliver_body(entry->conf, entry->state, ex,
+                                                  ex->response.body);
     }
     return FILTER_NEXT;
-}
-
-void
-pipeline_wrap_request(struct exchange *ex)
-{
-    struct filter_run *run = ex->filters;
-
-    for (unsigned i = 0; run != NULL && ex->request.body != NULL && i < run->count; i++) {
-        const struct entry *entry = &run->entries[i];
-
-        if (entry->conf->ops->request_body != NULL)
-            ex->request.body = entry->conf->ops->request_body(entry->conf, entry->state, ex,
-                                                              ex->request.body);
-    }
-}
-
-void
-pipeline_wrap_fetch(struct exchange *ex)
-{
-    struct filter_run *run = ex->filters;
-
-    for (unsigned i = run != NULL ? run->count : 0; ex->response.body != NULL && i > 0; i--) {
-        const struct entry *entry = &run->entries[i - 1];
-
-        if (entry->conf->ops->fetch_body != NULL)
-            ex->response.body = entry->conf->ops->fetch_body(entry->conf, entry->state, ex,
-                                                             ex->response.body);
-    }
-}
-
-void
-pipeline_wrap_deliver(struct exchange *ex)
-{
-    struct filter_run *run = ex->filters;
-
-    for (unsigned i = run != NULL ? run->count : 0; ex->response.body != NULL && i > 0; i--) {
-        const struct entry *entry = &run->entries[i - 1];
-
-        if (entry->conf->ops->deliver_body != NULL)
-            ex->response.body = entry->conf->ops->deliver_body(entry->conf, entry->state, ex,
-                                                               ex->response.body);
-    }
 }
 
 void

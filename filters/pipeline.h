@@ -13,15 +13,11 @@
  * nothing applies no memory is used. */
 void pipeline_begin(struct exchange *ex);
 
-/* Each side's heads; FILTER_WAIT: call again after on_resume. */
+/* Each side's heads and, filter by filter, what they do to the content: ex->request.body or
+ * ex->response.body is wrapped. FILTER_WAIT: call again after on_resume. */
 enum filter_verdict pipeline_request(struct exchange *ex);
 enum filter_verdict pipeline_fetch(struct exchange *ex);
 enum filter_verdict pipeline_deliver(struct exchange *ex);
-
-/* Wraps ex->request.body or ex->response.body in what the filters add. */
-void pipeline_wrap_request(struct exchange *ex);
-void pipeline_wrap_fetch(struct exchange *ex);
-void pipeline_wrap_deliver(struct exchange *ex);
 
 /* Calls every end hook. */
 void pipeline_end(struct exchange *ex);

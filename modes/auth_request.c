@@ -5,25 +5,9 @@
 #include "modes/auth_request.h"
 
 #include "modes/site_route.h"
+#include "server/users/users.h"
 
 /* ---- names */
-
-static bool
-same_letter(char a, char b)
-{
-    return ascii_lower(a == '_' ? '-' : a) == ascii_lower(b == '_' ? '-' : b);
-}
-
-static bool
-same_variable(struct slice a, struct slice b)
-{
-    if (a.bytes != b.bytes || a.bytes == 0)
-        return false;
-    for (size_t i = 0; i < a.bytes; i++)
-        if (!same_letter(a.data[i], b.data[i]))
-            return false;
-    return true;
-}
 
 static bool
 is_listed(const struct strings *names, struct slice name)
@@ -41,11 +25,11 @@ is_claim(const struct field *field, void *arg)
 {
     const struct auth_request_conf *conf = arg;
 
-    if (same_variable(field->name, slice_of(conf->user_field)) ||
-        same_variable(field->name, slice_of(conf->groups_field)))
+    if (users_fields_are_alike(field->name, slice_of(conf->user_field)) ||
+        users_fields_are_alike(field->name, slice_of(conf->groups_field)))
         return true;
     for (size_t i = 0; i < conf->copy_fields.count; i++)
-        if (same_variable(field->name, conf->copy_fields.items[i]))
+        if (users_fields_are_alike(field->name, conf->copy_fields.items[i]))
             return true;
     return false;
 }
@@ -95,7 +79,7 @@ static bool
 has_prefix(struct slice name, struct slice prefix)
 {
     return name.bytes > prefix.bytes &&
-           same_variable(slice_make(name.data, prefix.bytes), prefix);
+           users_fields_are_alike(slice_make(name.data, prefix.bytes), prefix);
 }
 
 /* What proxies say of the request they pass on. */
@@ -117,8 +101,8 @@ is_proof(const struct field *field)
 static bool
 is_ours(struct slice name)
 {
-    return same_variable(name, SLICE("X-Forwarded-Method")) ||
-           same_variable(name, SLICE("X-Forwarded-Uri")) ||
+    return users_fields_are_alike(name, SLICE("X-Forwarded-Method")) ||
+           users_fields_are_alike(name, SLICE("X-Forwarded-Uri")) ||
            has_prefix(name, SLICE("X-Original-"));
 }
 

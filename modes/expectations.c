@@ -186,7 +186,11 @@ expectations_try(struct snapshot *snapshot, void (*say)(void *arg, const char *s
     struct question *question = malloc(sizeof(*question));
     unsigned failed = 0;
 
-    for (size_t i = 0; question != NULL && i < expects->count; i++) {
+    if (question == NULL) { /* what was not tried did not come out as expected */
+        say(arg, "expect: out of memory");
+        return 1;
+    }
+    for (size_t i = 0; i < expects->count; i++) {
         const struct expect_conf *expect = expects->items[i];
         struct err err;
 

@@ -125,7 +125,8 @@ static void
 put_answer(FILE *out, const struct hypothesis *h)
 {
     static const char *const stages[STAGE_COUNT] = {
-        "connection", "head", "user", "destination", "sni", "response",
+        [STAGE_CONNECTION] = "connection",   [STAGE_HEAD] = "head", [STAGE_USER] = "user",
+        [STAGE_DESTINATION] = "destination", [STAGE_SNI] = "sni",   [STAGE_RESPONSE] = "response",
     };
     const struct rule_conf *rule;
     const struct hypothesis_policy *decider = hypothesis_decider(h, &rule);

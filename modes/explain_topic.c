@@ -14,7 +14,6 @@
 /* A request on its way to an answer. */
 struct asked {
     const struct topic_home *home;
-    uint64_t ticket;
     struct slice rest; /* of the request */
     bool is_json;
     FILE *out;
@@ -165,7 +164,7 @@ page(struct slice request)
 static bool
 ask(const struct topic_home *home, uint64_t ticket, struct slice request)
 {
-    struct asked asked = { .home = home, .ticket = ticket, .rest = request };
+    struct asked asked = { .home = home, .rest = request };
     struct slice topic, what, form;
     int result;
 

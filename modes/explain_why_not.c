@@ -8,8 +8,6 @@
 #include "server/schema.h"
 #include "server/snapshot.h"
 
-#include <inttypes.h>
-
 /* By name, or by the end of "FILE:LINE". */
 static bool
 is_called(const struct rule_conf *rule, struct slice name)
@@ -56,41 +54,35 @@ refuse(const struct hypothesis *h, struct slice name, struct nearest *nearest, s
     return nearest_hint(nearest, err);
 }
 
+/* What a rule is, in a sentence and in JSON, as explain_json() writes it. */
+struct word {
+    const char *text, *json;
+};
+
+static const struct word truths[] = {
+    [TRUTH_FALSE] = { "is false", "false" },
+    [TRUTH_TRUE] = { "is true", "true" },
+    [TRUTH_UNKNOWN] = { "is not known", "null" },
+};
+
 static void
-put(FILE *out, const struct rule_conf *rule, const char *is, struct slice why, bool is_json)
+put(FILE *out, const struct rule_conf *rule, struct word is, struct slice why, bool is_json)
 {
     char id[RULE_ID_BYTES], text[1024];
 
     snprintf(text, sizeof(text), "%.*s", SLICE_ARG(why));
     if (!is_json) {
-        fprintf(out, "rule %s %s%s%s\n", rule_id(rule, id), is, text[0] != '\0' ? ": " : "", text);
+        fprintf(out, "rule %s %s%s%s\n", rule_id(rule, id), is.text, text[0] != '\0' ? ": " : "",
+                text);
         return;
     }
     fprintf(out, "{\"rule\":");
     status_json_string(out, explain_rule_name(rule, id));
     fprintf(out, ",\"file\":");
     status_json_string(out, rule->place.file);
-    fprintf(out, ",\"line\":%u,\"is\":", rule->place.line);
-    status_json_string(out, is);
-    fprintf(out, ",\"why\":");
+    fprintf(out, ",\"line\":%u,\"is\":%s,\"why\":", rule->place.line, is.json);
     status_json_string(out, text);
     fprintf(out, "}\n");
-}
-
-static void
-tell_tried(FILE *out, const struct hypothesis_rule *tried, bool is_json)
-{
-    switch (tried->truth) {
-    case TRUTH_FALSE:
-        put(out, tried->rule, "is false", tried->why, is_json);
-        return;
-    case TRUTH_TRUE:
-        put(out, tried->rule, "is true", tried->why, is_json);
-        return;
-    case TRUTH_UNKNOWN:
-        put(out, tried->rule, "is not known", tried->why, is_json);
-        return;
-    }
 }
 
 /* An earlier one stood in its way. */
@@ -103,7 +95,7 @@ tell_not_reached(FILE *out, const struct hypothesis_policy *policy, const struct
 
     snprintf(why, sizeof(why), "rule %s %s", rule_id(first, id),
              policy->is_waiting ? "waits" : "decides before it");
-    put(out, rule, "is not reached", slice_of(why), is_json);
+    put(out, rule, (struct word){ "is not reached", "null" }, slice_of(why), is_json);
 }
 
 int
@@ -121,7 +113,7 @@ explain_why_not(FILE *out, const struct hypothesis *h, struct slice name, bool i
             continue;
         for (unsigned j = 0; j < policy->count; j++)
             if (policy->rules[j].rule == rule) {
-                tell_tried(out, &policy->rules[j], is_json);
+                put(out, rule, truths[policy->rules[j].truth], policy->rules[j].why, is_json);
                 return 0;
             }
         tell_not_reached(out, policy, rule, is_json);

@@ -15,13 +15,11 @@
 #include "modes/auth_request.h"
 #include "modes/subrequest.h"
 #include "server/http/http_url.h"
-#include "server/http/scan.h"
 #include "server/http/uri.h"
 #include "server/log/log_thread.h"
 #include "server/tls/tls_context.h"
 #include "server/users/secrets.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 
 #define IDLE_MS 60000u
@@ -101,21 +99,10 @@ conf_of(const struct users_conf *users)
 /* ---- configuration */
 
 static int
-check_name(const char *option, struct slice name, struct err *err)
-{
-    const char *end = name.data + name.bytes;
-
-    if (name.bytes == 0 || scan_token(name.data, end) != end)
-        return err_set(err, "%s: \"%.*s\" cannot be the name of a header field", option,
-                       SLICE_ARG(name));
-    return 0;
-}
-
-static int
 check_names(const char *option, const struct strings *names, struct err *err)
 {
     for (size_t i = 0; i < names->count; i++)
-        if (check_name(option, names->items[i], err) < 0)
+        if (users_check_field(option, names->items[i], err) < 0)
             return -1;
     return 0;
 }
@@ -123,19 +110,12 @@ check_names(const char *option, const struct strings *names, struct err *err)
 static int
 check_fields(const struct auth_request_conf *request, struct err *err)
 {
-    const struct strings *copied = &request->copy_fields;
-
-    if (check_name("user_header", slice_of(request->user_field), err) < 0 ||
-        check_name("groups_header", slice_of(request->groups_field), err) < 0 ||
+    if (users_check_field("user_header", slice_of(request->user_field), err) < 0 ||
+        users_check_field("groups_header", slice_of(request->groups_field), err) < 0 ||
         check_names("send_fields", &request->send_fields, err) < 0 ||
-        check_names("copy_fields", copied, err) < 0 ||
-        check_names("cache_key", &request->key_fields, err) < 0)
+        check_names("copy_fields", &request->copy_fields, err) < 0)
         return -1;
-    for (size_t i = 0; i < copied->count; i++)
-        if (field_flags(field_id_of(copied->items[i])) & (FIELD_HOP | FIELD_FRAMING))
-            return err_set(err, "copy_fields: %.*s has a meaning of its own on a connection",
-                           SLICE_ARG(copied->items[i]));
-    return 0;
+    return check_names("cache_key", &request->key_fields, err);
 }
 
 /* Where it is: a path of a group, or a URL, whose host a group's endpoints are told. */
@@ -192,9 +172,7 @@ finish(struct users_conf *users, struct conf *all, struct arena *arena, struct e
 {
     struct forward_auth_conf *conf = (struct forward_auth_conf *)(void *)users;
 
-    if (conf->ca != NULL && conf->ca[0] != '/')
-        return err_set(err, "tls_ca: \"%s\" is not an absolute path", conf->ca);
-    if (check_fields(&conf->request, err) < 0)
+    if (users_check_path("tls_ca", conf->ca, err) < 0 || check_fields(&conf->request, err) < 0)
         return -1;
     if (!users->has_cache) /* who is let in by another server is its own to say, each time */
         users->cache_ms = 0;
@@ -272,17 +250,6 @@ log_failure(const struct forward_auth_conf *conf, const char *why)
                 conf->to, why);
 }
 
-static const char *
-why_not(const struct subrequest_answer *answer, char text[32])
-{
-    if (answer->response != NULL) {
-        snprintf(text, 32, "it answers %u", answer->response->status);
-        return text;
-    }
-    return answer->failure->detail != NULL ? answer->failure->detail
-                                           : end_reason_word(answer->failure->reason);
-}
-
 /* Who is let in: copied for each who waits. NULL: nobody. */
 static const struct user *
 read_user(struct inquiry *inquiry, const struct subrequest_answer *answer, struct user *user,
@@ -310,7 +277,6 @@ conclude(struct wait *wait, const struct subrequest_answer *answer, const struct
     struct login *login = wait->login;
 
     wait->inquiry = NULL;
-    wait->outcome = LOGIN_BUSY;
     login->detail = "the authentication server does not answer as it should";
     if (user != NULL && user_copy(&login->user, user, &wait->ex->arena)) {
         wait->outcome = LOGIN_OK;
@@ -328,12 +294,12 @@ settle(struct inquiry *inquiry, const struct subrequest_answer *answer)
     const struct user *user;
     struct user found;
     struct arena arena;
-    char text[32];
+    char text[SUBREQUEST_WORDS_BYTES];
 
     arena_init(&arena, NULL, USER_BYTES);
     user = read_user(inquiry, answer, &found, &arena);
     if (auth_word_of(answer) == AUTH_NO_WORD)
-        log_failure(inquiry->conf, why_not(answer, text));
+        log_failure(inquiry->conf, subrequest_words(answer, text));
     while (!list_is_empty(&inquiry->waits)) {
         struct wait *wait = container_of(inquiry->waits.next, struct wait, link);
 
@@ -440,7 +406,7 @@ begin(const struct forward_auth_conf *conf, struct login *login, struct exchange
               auth_request_key(&key, conf->version, fields, &conf->request, &ex->arena);
     if (has_key && login_cache_find(&key, loop_now_ms(ex->worker->loop), &login->user, &ex->arena))
         return LOGIN_OK;
-    *wait = (struct wait){ .ex = ex, .login = login };
+    *wait = (struct wait){ .ex = ex, .login = login, .outcome = LOGIN_BUSY };
     list_init(&wait->link);
     login->state = wait;
     if (has_key)

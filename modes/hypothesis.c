@@ -4,7 +4,6 @@
 
 #include "modes/hypothesis_inside.h"
 
-#include "filters/template.h"
 #include "modes/judge_inside.h"
 #include "modes/port.h"
 #include "modes/site_route.h"

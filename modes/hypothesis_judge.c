@@ -9,6 +9,7 @@
 #include "modes/hypothesis_inside.h"
 
 #include "modes/judge_inside.h"
+#include "server/policy/exchange_facts.h"
 
 /* What the hooks get. */
 struct listening {
@@ -224,7 +225,7 @@ set_facts(struct hypothesis *h)
     const struct question *q = h->question;
     struct facts *facts = &h->facts;
 
-    judge_facts(&h->ex, NULL, h->now_s, facts);
+    exchange_facts(&h->ex, NULL, h->now_s, facts);
     if (h->ex.request.method == METHOD_CONNECT || !h->client.is_tls)
         return;
     facts->server_name = q->has_server_name ? q->server_name : h->ex.request.host;

@@ -176,7 +176,7 @@ read_request(struct hypothesis *h, const struct url_head *head, struct slice tar
     return 0;
 }
 
-/* "www.example.com:443" of CONNECT; "https://www.example.com/" means the same. */
+/* Of "CONNECT www.example.com:443": the request's target is its authority. */
 static int
 ask_connect(struct hypothesis *h, struct err *err)
 {

@@ -6,43 +6,7 @@
 
 #include "modes/road.h"
 #include "server/http/uri.h"
-#include "server/tls/tls_session.h"
-
-/* ---- facts */
-
-void
-judge_facts(const struct exchange *ex, const struct tls_session *tls, int64_t now_s,
-            struct facts *facts)
-{
-    const struct request *request = &ex->request;
-    bool is_connect = request->method == METHOD_CONNECT;
-
-    *facts = (struct facts){
-        .known = STAGE_BIT(STAGE_CONNECTION) | STAGE_BIT(STAGE_HEAD),
-        .to_come = STAGE_BIT(STAGE_USER) | STAGE_BIT(STAGE_DESTINATION) |
-                   STAGE_BIT(STAGE_RESPONSE),
-        .arena = (struct arena *)&ex->arena,
-        .listener = slice_of(ex->listener->name),
-        .mode = slice_of(ex->listener->mode->name),
-        .client = ex->client_ip,
-        .now_s = now_s,
-        .tls = tls,
-        .request = request,
-        .host = request->host,
-        .port = request->port,
-        .path = ex->normal_path,
-        .query = request->query,
-    };
-    if (tls != NULL)
-        facts->server_name = tls_session_facts(tls)->server_name;
-    if (is_connect) { /* whose response is our own */
-        facts->to_come |= STAGE_BIT(STAGE_SNI);
-        facts->to_come &= ~STAGE_BIT(STAGE_RESPONSE);
-        return;
-    }
-    facts->known |= STAGE_BIT(STAGE_SNI); /* which is that of the client's own TLS */
-    facts->tunnel_name = facts->server_name;
-}
+#include "server/policy/exchange_facts.h"
 
 /* ---- verdicts */
 
@@ -169,7 +133,7 @@ judge_begin(struct exchange *ex, const struct tls_session *tls)
     judgement->ex = ex;
     judgement->last_match = &judgement->matches;
     resolve_init(&judgement->resolve, NULL);
-    judge_facts(ex, tls, (int64_t)(loop_wall_ms(ex->worker->loop) / 1000), &judgement->facts);
+    exchange_facts(ex, tls, (int64_t)(loop_wall_ms(ex->worker->loop) / 1000), &judgement->facts);
     ex->judgement = judgement;
     return judgement;
 }

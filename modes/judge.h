@@ -96,10 +96,6 @@ void judge_flow_end(struct judge_hold *holds, uint64_t bytes, uint64_t now_ms);
 
 /* ---- for those who only ask (explain, expect) */
 
-/* The facts of stages CONNECTION and HEAD, as far as ex has them. */
-void judge_facts(const struct exchange *ex, const struct tls_session *tls, int64_t now_s,
-                 struct facts *facts);
-
 /* "video,office": tags of rules that were true. */
 struct slice judge_tags(const struct exchange *ex);
 

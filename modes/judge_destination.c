@@ -78,8 +78,10 @@ use_addresses(struct judgement *judgement, const struct resolve_answer *answer)
     unsigned count = 0;
 
     judgement->is_destination_known = true;
-    if (answer->status != RESOLVE_OK)
+    if (answer->status != RESOLVE_OK) {
+        ex->to.only = &judgement->facts.destination; /* none: what is found later is not judged */
         return;
+    }
     good = arena_alloc(&ex->arena, answer->count * sizeof(*good));
     if (good == NULL)
         return; /* the arena knows: nothing is sent */
@@ -95,8 +97,6 @@ use_addresses(struct judgement *judgement, const struct resolve_answer *answer)
             first = trial;
         good[count++] = answer->ips[i];
     }
-    if (judgement->facts.destination.family == 0)
-        return; /* connecting will tell why */
     if (count > 0)
         judgement->facts.destination = good[0];
     ex->to.only = good;

@@ -5,7 +5,7 @@
 
 #include "modes/judge.h"
 #include "server/net/resolve.h"
-#include "server/policy/limit.h"
+#include "server/policy/limit_hold.h"
 #include "server/users/users.h"
 
 /* One policy's way through an exchange. */
@@ -30,10 +30,7 @@ struct judge_match {
 /* A limit that the exchange counts for until its end. */
 struct judge_hold {
     struct judge_hold *next;
-    struct limit *limit; /* counted */
-    uint64_t key;
-    bool is_inside;      /* of those at a time */
-    bool has_quota;
+    struct limit_hold held;
 };
 
 struct judgement {

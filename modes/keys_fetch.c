@@ -67,19 +67,14 @@ static void
 on_done(struct subrequest *subrequest, const struct subrequest_answer *answer)
 {
     struct keys_fetch *fetch = container_of(subrequest, struct keys_fetch, subrequest);
-    struct err err;
+    char text[SUBREQUEST_WORDS_BYTES];
 
-    if (answer->response == NULL) {
-        fail(fetch, answer->failure->detail != NULL ? answer->failure->detail
-                                                    : end_reason_word(answer->failure->reason));
-    } else if (answer->response->status != 200) {
-        err_set(&err, "the answer is %u", answer->response->status);
-        fail(fetch, err.text);
-    } else if (answer->is_cut) {
+    if (answer->response == NULL || answer->response->status != 200)
+        fail(fetch, subrequest_words(answer, text));
+    else if (answer->is_cut)
         fail(fetch, "there are too many of them");
-    } else {
+    else
         take(fetch, answer->content);
-    }
     free_fetch(fetch);
 }
 
@@ -151,7 +146,7 @@ look_at_all(struct worker *worker)
         if (with_url == NULL)
             continue;
         has_any = true;
-        if (jwt_keys_begin_fetch(with_url->keys, with_url->keys_refresh_ms, now_ms))
+        if (jwt_keys_begin_fetch(with_url->keys, &with_url->keys_pace, now_ms))
             begin(worker, with_url);
     }
     return has_any;

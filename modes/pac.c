@@ -15,6 +15,7 @@
 #include "server/tls/tls_session.h"
 
 #include <inttypes.h>
+#include <stdarg.h>
 #include <stdio.h>
 
 /* ---- configuration */
@@ -40,10 +41,12 @@ const struct option pac_options[] = {
               "When not given, the host and port that the file was fetched from." },
     { .name = "direct", .type = OPTION_STRINGS, .offset = offsetof(struct pac_conf, direct),
       .min = 1, .max = 200,
-      .text = "Where browsers go without the proxy, besides what rules with direct = true say: "
-              "\"www.example.com\", \"*.example.com\", \"10.0.0.0/8\" (of URLs that have an "
-              "address; names are not resolved), \"private\", \"loopback\", \"link-local\", "
-              "\"plain\" (names without a dot)." },
+      .text = "Where browsers go without the proxy: \"www.example.com\", \"*.example.com\", "
+              "\"10.0.0.0/8\" (of URLs that have an address; names are not resolved), "
+              "\"private\", \"loopback\", \"link-local\", \"plain\" (names without a dot). "
+              "Besides, what rules with direct = true say of scheme, host, port, address and "
+              "lists without files, with up to 500 values each, in 128 KiB: check tells of "
+              "others." },
     { .name = "fallback", .type = OPTION_ENUM, .offset = offsetof(struct pac_conf, fallback),
       .fallback = "none", .words = fallback_words,
       .text = "What browsers do when no proxy answers: none (they say so) or direct." },
@@ -243,12 +246,13 @@ pac_answers(struct exchange *ex, const struct pac_conf *pac)
         .pac = pac,
         .client = &ex->client_ip,
     };
+    const struct rule_conf *left_out;
     struct slice script, tag;
 
     if (!is_asked(ex, pac))
         return false;
     reader.proxy = proxy_text(ex, pac);
-    script = pac_script(&ex->arena, &reader);
+    script = pac_script(&ex->arena, &reader, &left_out);
     tag = tag_of(&ex->arena, script);
     if (slice_is_empty(script) || arena_is_spent(&ex->arena)) {
         exchange_answer(ex, 503, END_LIMIT, NULL);
@@ -266,19 +270,52 @@ pac_answers(struct exchange *ex, const struct pac_conf *pac)
 
 /* ---- check */
 
+struct review {
+    const struct pac_reader *reader;
+    void (*say)(void *arg, const char *sentence);
+    void *arg;
+};
+
+static void PRINTF_LIKE(3, 4)
+say_of(const struct review *review, const struct rule_conf *rule, const char *format, ...)
+{
+    char text[512];
+    int bytes = snprintf(text, sizeof(text), "%s:%u: listener \"%s\": pac: ", rule->place.file,
+                         rule->place.line, review->reader->listener->name);
+    va_list args;
+
+    if (bytes < 0 || (size_t)bytes >= sizeof(text))
+        return;
+    va_start(args, format);
+    vsnprintf(text + bytes, sizeof(text) - (size_t)bytes, format, args);
+    va_end(args);
+    review->say(review->arg, text);
+}
+
 static void
-review_rule(const struct pac_reader *reader, const struct rule_conf *rule,
-            void (*say)(void *arg, const char *sentence), void *arg)
+review_rule(const struct review *review, const struct rule_conf *rule)
 {
     const char *obscure;
-    char text[512];
 
-    if (!rule->direct || pac_rule_is_told(reader, rule, &obscure) || obscure == NULL)
+    if (!rule->direct || pac_rule_is_told(review->reader, rule, &obscure) || obscure == NULL)
         return;
-    snprintf(text, sizeof(text), "%s:%u: listener \"%s\": pac: the rule says direct, but browsers "
-             "cannot tell when: %s is nothing that they can evaluate", rule->place.file,
-             rule->place.line, reader->listener->name, obscure);
-    say(arg, text);
+    say_of(review, rule, "the rule says direct, but browsers ask the proxy: its %s is nothing that "
+           "they can evaluate, or has more than %u values", obscure, PAC_VALUES_MAX);
+}
+
+/* Whoever asks. */
+static void
+review_length(const struct review *review)
+{
+    const struct rule_conf *left_out;
+    struct arena scratch;
+
+    arena_init(&scratch, NULL, 2 * PAC_SCRIPT_BYTES_MAX);
+    pac_script(&scratch, review->reader, &left_out);
+    arena_fini(&scratch);
+    if (left_out != NULL)
+        say_of(review, left_out, "this rule and those behind it do not fit into a file of %u KiB: "
+               "for what they send elsewhere, browsers ask the proxy", PAC_SCRIPT_BYTES_MAX / 1024);
 }
 
 void
@@ -286,9 +323,11 @@ pac_review(const struct pac_conf *pac, const struct listener_conf *listener,
            const struct conf *conf, void (*say)(void *arg, const char *sentence), void *arg)
 {
     const struct pac_reader reader = { .conf = conf, .listener = listener, .pac = pac };
+    const struct review review = { &reader, say, arg };
 
     if (pac->place.line == 0 || listener->policy == NULL)
         return;
     for (size_t i = 0; i < listener->policy->rules.count; i++)
-        review_rule(&reader, listener->policy->rules.items[i], say, arg);
+        review_rule(&review, listener->policy->rules.items[i]);
+    review_length(&review);
 }

@@ -41,8 +41,8 @@ int pac_conf_finish(struct pac_conf *pac, struct arena *arena, struct err *err);
 /* Answers a request for the file; false: it is for something else. */
 bool pac_answers(struct exchange *ex, const struct pac_conf *pac);
 
-/* What `check` should tell: rules that say direct where no browser can tell when. Each
- * sentence begins with FILE:LINE. */
+/* What `check` should tell: rules that say direct where no browser can tell when, and those
+ * for which the file has no room. Each sentence begins with FILE:LINE. */
 void pac_review(const struct pac_conf *pac, const struct listener_conf *listener,
                 const struct conf *conf, void (*say)(void *arg, const char *sentence), void *arg);
 

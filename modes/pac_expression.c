@@ -268,7 +268,7 @@ static struct pac_expression
 of_scheme(struct pac_asker *asker, const void *value, enum pac_certainty certainty)
 {
     const struct strings *schemes = value;
-    struct call is = { SLICE("is(scheme, ["), schemes, is_any_name, 0 };
+    struct call is = { SLICE("is(scheme(url), ["), schemes, is_any_name, 0 };
 
     return schemes->count <= PAC_VALUES_MAX ? call(asker, &is) : unknown(asker, certainty);
 }
@@ -297,7 +297,7 @@ of_port(struct pac_asker *asker, const void *value, enum pac_certainty certainty
         *at++ = ',';
         at = text_u64(at, ports->ranges[i].last);
     }
-    return tested(arena_printf(asker->arena, "among(port, [%.*s])", (int)(at - start), start));
+    return tested(arena_printf(asker->arena, "among(port(url), [%.*s])", (int)(at - start), start));
 }
 
 /* A number, or 32 hexadecimal digits in quotes, which compare as numbers do. */
@@ -343,7 +343,7 @@ ranges(struct pac_asker *asker, const struct prefix_set *networks, unsigned fami
     }
     if (at == start)
         return never;
-    return tested(arena_printf(asker->arena, "among(address%u, [%.*s])", family,
+    return tested(arena_printf(asker->arena, "among(address%u(host), [%.*s])", family,
                                (int)(at - start), start));
 }
 

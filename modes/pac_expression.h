@@ -6,7 +6,7 @@
  * what is surely true, and what is perhaps true, are two expressions. Names are never
  * resolved, because that would tell the DNS where the browser goes.
  *
- * Expressions use the functions and variables of the script (pac_script.c).
+ * Expressions use url, host and functions of the script (pac_script.c).
  */
 #ifndef BASCULE_PAC_EXPRESSION_H
 #define BASCULE_PAC_EXPRESSION_H

@@ -19,12 +19,14 @@ struct pac_reader {
     const struct conf *conf;
     const struct listener_conf *listener; /* its policy counts */
     const struct pac_conf *pac;
-    const struct ip *client;
+    const struct ip *client;              /* NULL: any, for reviews */
     struct slice proxy; /* "PROXY proxy.example.com:3128; DIRECT" */
 };
 
-/* The script for who asks, in arena. Empty when memory is short. */
-struct slice pac_script(struct arena *arena, const struct pac_reader *reader);
+/* The script for who asks, in arena; *left_out is the first rule that does not fit, or NULL.
+ * Empty when memory is short. */
+struct slice pac_script(struct arena *arena, const struct pac_reader *reader,
+                        const struct rule_conf **left_out);
 
 /* Whether the rule can make anything go directly; if not, *obscure is the condition that
  * no browser can evaluate, or NULL. */

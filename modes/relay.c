@@ -247,13 +247,15 @@ judge(struct relay *relay, const struct listener_conf *listener, const struct re
     return judge_flow(flow, is_dry);
 }
 
+/* As for exchanges: its name, or its place. */
 static void
 note_rule(struct relay *relay, const struct judge_flow *flow)
 {
+    const struct rule_conf *rule = flow->rule;
     char text[RULE_ID_BYTES];
 
-    if (flow->rule != NULL)
-        relay->rule = strdup(rule_id(flow->rule, text));
+    if (rule != NULL)
+        relay->rule = strdup(rule->name != NULL ? rule->name : rule_id(rule, text));
 }
 
 /* ---- reload */

@@ -153,6 +153,7 @@ drop_upstream(struct exchange *ex)
     struct upstream *up = ex->up;
 
     pump_stop(&ex->request_pump);
+    pump_stop(&ex->response_pump); /* by which a filter may have looked at its content */
     ex->up = NULL;
     if (up != NULL)
         up->ops->release(up);
@@ -182,7 +183,6 @@ deliver(struct exchange *ex)
     case FILTER_ANSWER:
         break;
     }
-    pipeline_wrap_deliver(ex);
     if (ex->is_judging)
         judge_deliver(ex);
     if (ex->site != NULL && ex->site->hsts_s > 0)
@@ -219,7 +219,6 @@ filter_fetched(struct exchange *ex)
     pipeline_begin(ex); /* of a fetch, whose request was filtered as the client's */
     switch (pipeline_fetch(ex)) {
     case FILTER_NEXT:
-        pipeline_wrap_fetch(ex);
         if (ex->cached != NULL)
             keep(ex);
         return STEP_NEXT;
@@ -299,7 +298,6 @@ filter_request(struct exchange *ex)
     pipeline_begin(ex);
     switch (pipeline_request(ex)) {
     case FILTER_NEXT:
-        pipeline_wrap_request(ex);
         return check_body(ex);
     case FILTER_WAIT:
         return STEP_WAIT;
@@ -533,6 +531,8 @@ on_request_cut(struct exchange *ex, enum end_reason reason)
     } else if (reason == END_CLIENT_TIMEOUT) {
         failure.status = 408;
         failure.detail = "the request's content did not arrive in time";
+    } else if (ex->refusal != NULL) {
+        failure = *ex->refusal;
     }
     ex->request.wants_close = true;
     if (ex->is_started) {

@@ -13,6 +13,7 @@
 #include "modes/solo.h"
 #include "server/http/via.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #define MEMORY_BYTES (512u * 1024) /* for both heads and what is made of them */
@@ -219,6 +220,17 @@ subrequest_start(struct subrequest *subrequest, const struct subrequest_order *o
     timer_arm(order->worker->loop, &ex->deadline, order->deadline_ms);
     solo_start(ex);
     return true;
+}
+
+const char *
+subrequest_words(const struct subrequest_answer *answer, char text[SUBREQUEST_WORDS_BYTES])
+{
+    if (answer->response != NULL) {
+        snprintf(text, SUBREQUEST_WORDS_BYTES, "it answers %u", answer->response->status);
+        return text;
+    }
+    return answer->failure->detail != NULL ? answer->failure->detail
+                                           : end_reason_word(answer->failure->reason);
 }
 
 void

@@ -50,6 +50,12 @@ MUST_USE bool subrequest_start(struct subrequest *subrequest,
                                void (*on_done)(struct subrequest *,
                                                const struct subrequest_answer *));
 
+/* What is wrong with an answer that is of no use, for logs: what failed, or the status; in
+ * words that are static, or in text. */
+#define SUBREQUEST_WORDS_BYTES 32
+const char *subrequest_words(const struct subrequest_answer *answer,
+                             char text[SUBREQUEST_WORDS_BYTES]);
+
 /* on_done will not be called. Harmless when nothing is under way. */
 void subrequest_cancel(struct subrequest *subrequest);
 

@@ -82,9 +82,10 @@ void
 trail_resize(unsigned worker_id, uint64_t bytes)
 {
     struct thread_trail *trail = &trails[worker_id];
-    struct trail_ring *old = trail->ring, *ring = NULL;
+    struct trail_ring *old, *ring = NULL;
 
     must(worker_id < WORKERS_MAX);
+    old = trail->ring;
     bytes &= ~(uint64_t)7;
     if (bytes == (old != NULL ? trail_ring_bytes(old) : 0))
         return;
@@ -122,7 +123,6 @@ put_slices(struct writer *writer, struct trail_piece piece, const struct slice *
         return;
     }
     room = (size_t)(writer->end - start) - sizeof(piece);
-    writer->is_cut |= room < max;
     if (room > max)
         room = max;
     writer->at += sizeof(piece);
@@ -131,6 +131,7 @@ put_slices(struct writer *writer, struct trail_piece piece, const struct slice *
 
         if (bytes > 0)
             writer->at = mempcpy(writer->at, slices[i].data, bytes);
+        writer->is_cut |= bytes < slices[i].bytes;
         room -= bytes;
     }
     piece.bytes = (uint16_t)((size_t)(writer->at - start) - sizeof(piece));
@@ -335,54 +336,33 @@ take_decision(struct trail_entry *entry, const struct trail_piece *piece, struct
     about->rule = slice_make("", 0);
 }
 
+/* Where pieces that are about the whole exchange go. */
+static const uint16_t members[] = {
+    [PIECE_LISTENER] = offsetof(struct trail_entry, listener),
+    [PIECE_CLIENT] = offsetof(struct trail_entry, client),
+    [PIECE_METHOD] = offsetof(struct trail_entry, method),
+    [PIECE_URL] = offsetof(struct trail_entry, url),
+    [PIECE_USER] = offsetof(struct trail_entry, user),
+    [PIECE_SITE] = offsetof(struct trail_entry, site),
+    [PIECE_ROUTE] = offsetof(struct trail_entry, route),
+    [PIECE_GROUP] = offsetof(struct trail_entry, group),
+    [PIECE_ENDPOINT] = offsetof(struct trail_entry, endpoint),
+    [PIECE_CACHE] = offsetof(struct trail_entry, cache),
+    [PIECE_TAGS] = offsetof(struct trail_entry, tags),
+};
+
 static void
 take_piece(struct trail_entry *entry, const struct trail_piece *piece, struct slice text,
            struct about *about)
 {
-    switch ((enum piece_kind)piece->what) {
-    case PIECE_LISTENER:
-        entry->listener = text;
-        return;
-    case PIECE_CLIENT:
-        entry->client = text;
-        return;
-    case PIECE_METHOD:
-        entry->method = text;
-        return;
-    case PIECE_URL:
-        entry->url = text;
-        return;
-    case PIECE_USER:
-        entry->user = text;
-        return;
-    case PIECE_SITE:
-        entry->site = text;
-        return;
-    case PIECE_ROUTE:
-        entry->route = text;
-        return;
-    case PIECE_GROUP:
-        entry->group = text;
-        return;
-    case PIECE_ENDPOINT:
-        entry->endpoint = text;
-        return;
-    case PIECE_CACHE:
-        entry->cache = text;
-        return;
-    case PIECE_TAGS:
-        entry->tags = text;
-        return;
-    case PIECE_FILE:
+    if (piece->what == PIECE_FILE)
         about->file = text;
-        return;
-    case PIECE_RULE:
+    else if (piece->what == PIECE_RULE)
         about->rule = text;
-        return;
-    case PIECE_DECISION:
+    else if (piece->what == PIECE_DECISION)
         take_decision(entry, piece, text, about);
-        return;
-    }
+    else
+        *(struct slice *)((char *)entry + members[piece->what]) = text;
 }
 
 /* entry->bytes holds the record; the rest of entry is zero. */

@@ -14,6 +14,7 @@
 #include "server/config/reader.h"
 #include "server/log/log_thread.h"
 #include "server/log/sink.h"
+#include "server/policy/ban_table.h"
 #include "server/policy/expect.h"
 #include "server/policy/limit.h"
 #include "server/policy/list.h"
@@ -659,6 +660,9 @@ const struct option conf_options[] = {
     { .name = "limits", .type = OPTION_GROUPS, .offset = offsetof(struct conf, limits),
       .options = limit_options, .member_bytes = sizeof(struct limit_conf), .max = 256,
       .text = "How much each client, user or whatever is counted may have; rules name them." },
+    { .name = "bans", .type = OPTION_GROUPS, .offset = offsetof(struct conf, bans),
+      .options = ban_options, .member_bytes = sizeof(struct ban_conf), .max = 64,
+      .text = "Tables of who is shut out for a time; filters fill and ask them, and bascule ban." },
     { .name = "policies", .type = OPTION_GROUPS, .offset = offsetof(struct conf, policies),
       .options = policy_options, .member_bytes = sizeof(struct policy_conf), .max = 1000,
       .text = "Rules that say what is allowed, refused and changed; listeners and sites name "
@@ -686,6 +690,10 @@ const struct option conf_options[] = {
       .options = expect_options, .member_bytes = sizeof(struct expect_conf), .max = 10000,
       .text = "Requests, and what must become of them: tried by check, at the start and before a "
               "reload, which is refused when one comes out otherwise." },
+    { .name = "held_content", .type = OPTION_SIZE, .offset = offsetof(struct conf, held_bytes),
+      .fallback = "256M", .min = MIB, .max = 1024ull * 1024 * MIB,
+      .text = "Memory for content that filters hold back until they have seen enough of it, of all "
+              "exchanges together. What would need more gets 503." },
     { .name = "trail", .type = OPTION_SIZE, .offset = offsetof(struct conf, trail_bytes),
       .fallback = "1M", .max = 1024 * MIB,
       .text = "Memory of each worker thread for what was decided about exchanges of late: bascule "

@@ -311,9 +311,11 @@ struct conf {
     struct config_list lists;     /* of struct list_conf */
     struct config_list sets;      /* of struct condition_set_conf */
     struct config_list limits;    /* of struct limit_conf */
+    struct config_list bans;      /* of struct ban_conf */
     struct config_list users;     /* of struct users_conf, with its kind's struct around it */
     struct config_list policies;  /* of struct policy_conf */
     struct config_list expects;   /* of struct expect_conf */
+    uint64_t held_bytes;          /* of content that filters hold, in all */
     uint64_t trail_bytes;         /* decisions of past exchanges, kept on each worker thread */
     struct resolver_conf resolver;
     struct config_list listeners; /* of struct listener_conf, with its mode's struct around it */

@@ -16,6 +16,7 @@
 #include "server/error_pages.h"
 #include "server/log/log_format.h"
 #include "server/name_set.h"
+#include "server/policy/ban_table.h"
 #include "server/policy/policy.h"
 #include "server/policy/expect.h"
 #include "server/policy/limit.h"
@@ -139,6 +140,22 @@ finish_limit_tables(struct linker *linker)
             return -1;
         if (limit_conf_finish(limit, linker->err) < 0)
             return link_fail(linker->err, &limit->place, "limit", limit->name);
+    }
+    return 0;
+}
+
+static int
+finish_bans(struct linker *linker)
+{
+    struct conf *conf = linker->conf;
+
+    for (size_t i = 0; i < conf->bans.count; i++) {
+        struct ban_conf *ban = conf->bans.items[i];
+
+        if (link_check_name("ban", ban->name, &ban->place, linker->err) < 0)
+            return -1;
+        if (ban_conf_finish(ban, conf, linker->err) < 0)
+            return link_fail(linker->err, &ban->place, "ban", ban->name);
     }
     return 0;
 }
@@ -313,7 +330,8 @@ schema_finish(struct conf *conf, struct arena *arena, struct err *err)
     arena_init(&linker.scratch, NULL, (size_t)1 << 30);
     if (finish_access_logs(&linker) == 0 && finish_control(&linker) == 0 &&
         finish_stores(&linker) == 0 && finish_geo(&linker) == 0 &&
-        finish_lists(&linker) == 0 && finish_limit_tables(&linker) == 0 && link_groups(&linker) == 0 &&
+        finish_lists(&linker) == 0 && finish_limit_tables(&linker) == 0 && finish_bans(&linker) == 0 &&
+        link_groups(&linker) == 0 &&
         users_finish(conf, arena, err) == 0 && policies_finish(conf, arena, err) == 0 &&
         link_sites(&linker) == 0 &&
         finish_listeners(&linker) == 0 && expects_finish(conf, err) == 0)

@@ -13,12 +13,14 @@
 
 #include "cache/store.h"
 #include "cache/traffic.h"
+#include "filters/filter.h"
 #include "server/certificates/certificates.h"
 #include "server/config/reader.h"
 #include "server/error_pages.h"
 #include "server/log/access_log.h"
 #include "server/log/sink.h"
 #include "server/net/listener.h"
+#include "server/policy/ban_table.h"
 #include "server/policy/limit.h"
 #include "server/policy/list.h"
 #include "server/tls/tls_context.h"
@@ -120,6 +122,12 @@ let_go_of_limits(void *conf)
 }
 
 static void
+let_go_of_bans(void *conf)
+{
+    bans_release(conf);
+}
+
+static void
 let_go_of_lists(void *conf)
 {
     lists_release(conf);
@@ -138,6 +146,10 @@ adopt_tables(struct conf *conf, struct arena *arena, struct err *err)
     if (limits_adopt(conf, err) < 0)
         return -1;
     if (arena_defer(arena, let_go_of_limits, conf) < 0)
+        return err_set(err, "out of memory");
+    if (bans_adopt(conf, err) < 0)
+        return -1;
+    if (arena_defer(arena, let_go_of_bans, conf) < 0)
         return err_set(err, "out of memory");
     if (lists_adopt(conf, err) < 0)
         return -1;
@@ -281,6 +293,48 @@ adopt_users(struct snapshot *snapshot, struct err *err)
     return users_adopt(&snapshot->conf, err);
 }
 
+/* ---- filters */
+
+static int
+adopt_filter_list(const struct config_list *list, struct arena *arena, struct err *err)
+{
+    for (size_t i = 0; i < list->count; i++) {
+        struct filter_conf *filter = list->items[i];
+
+        if (filter->ops->adopt != NULL && filter->ops->adopt(filter, arena, err) < 0)
+            return err_prefix(err, "%s:%u: filter \"%s\": ", filter->place.file,
+                              filter->place.line, filter->ops->name);
+    }
+    return 0;
+}
+
+static int
+adopt_site_filters(const struct site_conf *site, struct arena *arena, struct err *err)
+{
+    for (size_t i = 0; i < site->routes.count; i++) {
+        const struct route_conf *route = site->routes.items[i];
+
+        if (adopt_filter_list(&route->filters, arena, err) < 0)
+            return -1;
+    }
+    return adopt_filter_list(&site->all.filters, arena, err);
+}
+
+static int
+adopt_filters(const struct conf *conf, struct arena *arena, struct err *err)
+{
+    for (size_t i = 0; i < conf->sites.count; i++)
+        if (adopt_site_filters(conf->sites.items[i], arena, err) < 0)
+            return -1;
+    for (size_t i = 0; i < conf->listeners.count; i++) {
+        const struct listener_conf *listener = conf->listeners.items[i];
+
+        if (adopt_filter_list(&listener->filters, arena, err) < 0)
+            return -1;
+    }
+    return 0;
+}
+
 int
 snapshot_adopt(struct snapshot *snapshot, struct err *err)
 {
@@ -304,7 +358,8 @@ snapshot_adopt(struct snapshot *snapshot, struct err *err)
                               store->name);
     }
     if (traffic_adopt(conf, &snapshot->arena, err) < 0 ||
-        adopt_tables(conf, &snapshot->arena, err) < 0)
+        adopt_tables(conf, &snapshot->arena, err) < 0 ||
+        adopt_filters(conf, &snapshot->arena, err) < 0)
         return -1;
     for (i = 0; i < conf->groups.count; i++) {
         if (adopt_group(snapshot, i, err) < 0)

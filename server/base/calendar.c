@@ -8,6 +8,8 @@
 
 #include "server/base/calendar.h"
 
+#include <time.h>
+
 int64_t
 calendar_days(struct date date)
 {
@@ -47,4 +49,16 @@ calendar_has(struct date date)
     struct date next = { date.month == 12 ? date.year + 1 : date.year, date.month % 12 + 1, 1 };
 
     return date.day >= 1 && date.day <= calendar_days(next) - calendar_days(first);
+}
+
+const char *
+calendar_text(int64_t seconds, char text[CALENDAR_TEXT_BYTES])
+{
+    time_t time = (time_t)seconds;
+    struct tm tm;
+
+    if (gmtime_r(&time, &tm) == NULL ||
+        strftime(text, CALENDAR_TEXT_BYTES, "%F %R UTC", &tm) == 0)
+        text[0] = '\0';
+    return text;
 }

@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #define DAY_SECONDS 86400
+#define CALENDAR_TEXT_BYTES 32
 
 /* Of the Gregorian calendar, also for times before it was. */
 struct date {
@@ -20,6 +21,9 @@ struct date calendar_date(int64_t days);
 
 /* Whether there is such a day in its month, which is from 1 to 12. */
 bool calendar_has(struct date date);
+
+/* "2026-11-22 09:51 UTC": seconds since 1970, for people. Returns text; "": of no calendar. */
+const char *calendar_text(int64_t seconds, char text[CALENDAR_TEXT_BYTES]);
 
 /* 0: Sunday. */
 static inline unsigned

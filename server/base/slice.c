@@ -57,6 +57,18 @@ element_bytes(struct slice list)
     return list.bytes;
 }
 
+struct slice
+slice_take_digits(struct slice *text, size_t most)
+{
+    struct slice digits = slice_make(text->data, 0);
+
+    while (digits.bytes < text->bytes && digits.bytes < most &&
+           ascii_is_digit(text->data[digits.bytes]))
+        digits.bytes++;
+    *text = slice_skip(*text, digits.bytes);
+    return digits;
+}
+
 bool
 slice_next_element(struct slice *list, struct slice *element)
 {

@@ -82,6 +82,19 @@ bool slice_equal_nocase(struct slice a, struct slice b);
 /* Without SP and HTAB at either end (OWS, RFC 9110 section 5.6.3). */
 struct slice slice_trim(struct slice s);
 
+/* Takes c off the head of *text; false: something else is there. */
+static inline bool
+slice_take_char(struct slice *text, char c)
+{
+    if (text->bytes == 0 || text->data[0] != c)
+        return false;
+    *text = slice_skip(*text, 1);
+    return true;
+}
+
+/* Takes the decimal digits at the head of *text, at most so many. Empty: there are none. */
+struct slice slice_take_digits(struct slice *text, size_t most);
+
 /* Position of the first c, or -1. */
 ptrdiff_t slice_find(struct slice s, char c);
 

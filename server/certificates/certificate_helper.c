@@ -16,6 +16,7 @@
 
 #include "server/certificates/certificate_house.h"
 
+#include "server/base/calendar.h"
 #include "server/base/clock.h"
 #include "server/base/log.h"
 #include "server/certificates/passphrase.h"
@@ -78,17 +79,6 @@ complain(struct certificate_set *set, const struct err *why, bool has_old)
         log_error("certificate %s: it cannot be shown to clients", why->text);
 }
 
-static const char *
-date_text(int64_t time_s, char text[32])
-{
-    time_t time = (time_t)time_s;
-    struct tm tm;
-
-    if (gmtime_r(&time, &tm) == NULL || strftime(text, 32, "%Y-%m-%d %H:%M UTC", &tm) == 0)
-        text[0] = '\0';
-    return text;
-}
-
 /* A warning each time it comes closer. */
 static void
 tell_end(struct certificate_set *set, int64_t now_s)
@@ -96,7 +86,7 @@ tell_end(struct certificate_set *set, int64_t now_s)
     static const int steps[] = { 0, 1, 3, 7, 14 };
     int64_t end_s = set->not_after_s;
     int64_t left_s = end_s - now_s;
-    char date[32];
+    char date[CALENDAR_TEXT_BYTES];
     size_t i = 0;
 
     if (end_s == 0)
@@ -110,7 +100,7 @@ tell_end(struct certificate_set *set, int64_t now_s)
     if (steps[i] >= set->told_days)
         return;
     set->told_days = steps[i];
-    date_text(end_s, date);
+    calendar_text(end_s, date);
     if (left_s <= 0)
         log_warn("certificate %s: has expired on %s", set->files[0].chain, date);
     else
@@ -216,7 +206,7 @@ accept_bundle(struct certificate_set *set, struct bundle *bundle)
 {
     struct bundle *old = bundle;
     bool is_new, is_first;
-    char date[32];
+    char date[CALENDAR_TEXT_BYTES];
 
     house_lock();
     is_first = set->bundle == NULL;
@@ -228,7 +218,7 @@ accept_bundle(struct certificate_set *set, struct bundle *bundle)
     house_unlock();
     if (is_new && !is_first)
         log_info("certificate %s: taken over after a change, good until %s", set->files[0].chain,
-                 date_text(set->not_after_s, date));
+                 calendar_text(set->not_after_s, date));
     else if (set->told != 0)
         log_info("certificate %s: is good again", set->files[0].chain);
     set->told = 0;
@@ -641,13 +631,15 @@ on_tick(struct timer *timer)
     timer_arm(house.loop, timer, is_busy ? QUICK_TICK_MS : TICK_MS);
 }
 
+/* However busy a folder is, that puts nothing off. */
 static void
 on_inotify(struct watch *watch, uint32_t events)
 {
     (void)watch;
     (void)events;
     file_watch_read(helper.files);
-    timer_arm(house.loop, &helper.tick, QUICK_TICK_MS);
+    if (helper.tick.due_ms > loop_now_ms(house.loop) + QUICK_TICK_MS)
+        timer_arm(house.loop, &helper.tick, QUICK_TICK_MS);
 }
 
 static int

@@ -3,65 +3,10 @@
 #include "config.h"
 
 #include "server/commands/members.h"
+#include "server/commands/request_line.h"
 #include "server/commands/talk.h"
 
-#include "server/admin/control.h"
-
-#include <stdio.h>
 #include <string.h>
-
-/* A request in the making: words with tabs between. */
-struct line {
-    char text[CONTROL_REQUEST_MAX];
-    size_t bytes;
-    bool is_bad;
-};
-
-/* What would end a word of the request, or all of it. */
-static bool
-is_clean(const char *word)
-{
-    for (; *word != '\0'; word++)
-        if ((unsigned char)*word < ' ')
-            return false;
-    return true;
-}
-
-static void
-add(struct line *line, const char *word)
-{
-    size_t bytes = strlen(word);
-
-    if (!is_clean(word) || line->bytes + bytes + 3 > sizeof(line->text)) {
-        line->is_bad = true;
-        return;
-    }
-    if (line->bytes > 0)
-        line->text[line->bytes++] = '\t';
-    memcpy(line->text + line->bytes, word, bytes + 1);
-    line->bytes += bytes;
-}
-
-static int
-ask(const struct arguments *arguments, const struct line *line)
-{
-    struct err err;
-
-    if (!line->is_bad)
-        return talk(arguments, line->text, TALK_S);
-    err_set(&err, "%s: what is given is too long, or has control characters",
-            arguments->command->name);
-    return command_fail(&err);
-}
-
-static int
-refuse(const struct arguments *arguments, const char *what)
-{
-    struct err err;
-
-    err_set(&err, "%s: %s", arguments->command->name, what);
-    return command_fail(&err);
-}
 
 /* ---- bascule cache */
 
@@ -78,20 +23,20 @@ static int
 run_cache(const struct arguments *arguments)
 {
     bool is_json = arguments_get(arguments, "--json") != NULL;
-    static struct line line;
+    static struct request_line line;
 
     if (arguments->word_count == 0)
         return talk(arguments, is_json ? "cache json" : "cache", TALK_S);
     if (strcmp(arguments->words[0], "get") != 0 || arguments->word_count != 2)
-        return refuse(arguments, "what follows can be: get URL");
-    add(&line, "cache");
-    add(&line, "get");
-    add(&line, is_json ? "json" : "text");
-    add(&line, arguments->words[1]);
+        return command_refuse(arguments, "what follows can be: get URL");
+    request_line_add(&line, NULL, "cache");
+    request_line_add(&line, NULL, "get");
+    request_line_add(&line, NULL, is_json ? "json" : "text");
+    request_line_add(&line, NULL, arguments->words[1]);
     for (int i = 0; i < arguments->given_count; i++)
         if (strcmp(arguments->given[i].flag->name, "--field") == 0)
-            add(&line, arguments->given[i].value);
-    return ask(arguments, &line);
+            request_line_add(&line, NULL, arguments->given[i].value);
+    return request_line_send(arguments, &line);
 }
 
 const struct command cache_command = {
@@ -123,22 +68,22 @@ run_purge(const struct arguments *arguments)
     bool is_tag = arguments_get(arguments, "--tag") != NULL;
     bool is_site = arguments_get(arguments, "--site") != NULL;
     const char *store = arguments_get(arguments, "--store");
-    static struct line line;
+    static struct request_line line;
 
     if (is_prefix + is_tag + is_site > 1)
-        return refuse(arguments, "one of --prefix, --tag and --site");
+        return command_refuse(arguments, "one of --prefix, --tag and --site");
     if (arguments->word_count != (is_tag ? 2 : 1))
-        return refuse(arguments, is_tag ? "--tag wants SITE and TAG"
-                                        : "give one thing to purge: URL, --prefix URL, "
-                                          "--tag SITE TAG or --site NAME");
-    add(&line, "cache");
-    add(&line, "purge");
-    add(&line, arguments_get(arguments, "--soft") != NULL ? "soft" : "hard");
-    add(&line, store != NULL ? store : "");
-    add(&line, is_prefix ? "prefix" : is_tag ? "tag" : is_site ? "site" : "url");
+        return command_refuse(arguments, is_tag ? "--tag wants SITE and TAG"
+                                                : "give one thing to purge: URL, --prefix URL, "
+                                                  "--tag SITE TAG or --site NAME");
+    request_line_add(&line, NULL, "cache");
+    request_line_add(&line, NULL, "purge");
+    request_line_add(&line, NULL, arguments_get(arguments, "--soft") != NULL ? "soft" : "hard");
+    request_line_add(&line, NULL, store != NULL ? store : "");
+    request_line_add(&line, NULL, is_prefix ? "prefix" : is_tag ? "tag" : is_site ? "site" : "url");
     for (int i = 0; i < arguments->word_count; i++)
-        add(&line, arguments->words[i]);
-    return ask(arguments, &line);
+        request_line_add(&line, NULL, arguments->words[i]);
+    return request_line_send(arguments, &line);
 }
 
 const struct command purge_command = {

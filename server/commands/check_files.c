@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* check_files.c - reads certificates, keys, pages and lists as the daemon will.
+/* check_files.c - reads certificates, keys, pages and users as the daemon will.
  *
  * Nothing is kept. Where the daemon would only find out with the first client,
  * it is told here.
@@ -8,6 +8,7 @@
 
 #include "server/commands/check_files.h"
 
+#include "server/base/calendar.h"
 #include "server/certificates/certificates.h"
 #include "server/certificates/local_ca.h"
 #include "server/http/page_template.h"
@@ -23,7 +24,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#define TIME_BYTES 32
 #define HOST_BYTES 256
 #define ARENA_BYTES ((size_t)1 << 30)
 
@@ -57,30 +57,19 @@ warn(const struct owner *owner, const struct place *place, const char *format, .
 
 /* ---- certificates and keys */
 
-static const char *
-time_text(int64_t seconds, char text[TIME_BYTES])
-{
-    time_t time = (time_t)seconds;
-    struct tm tm;
-
-    if (gmtime_r(&time, &tm) == NULL || strftime(text, TIME_BYTES, "%F %R UTC", &tm) == 0)
-        text[0] = '\0';
-    return text;
-}
-
 static void
 judge_time(const struct owner *owner, const struct certificate_conf *conf,
            const struct certificate *certificate)
 {
     int64_t now_s = (int64_t)time(NULL);
-    char text[TIME_BYTES];
+    char text[CALENDAR_TEXT_BYTES];
 
     if (certificate->not_after_s <= now_s)
         warn(owner, &conf->place, "certificates: %s: expired on %s: clients will refuse it",
-             conf->chain, time_text(certificate->not_after_s, text));
+             conf->chain, calendar_text(certificate->not_after_s, text));
     if (certificate->not_before_s > now_s)
         warn(owner, &conf->place, "certificates: %s: is not valid before %s", conf->chain,
-             time_text(certificate->not_before_s, text));
+             calendar_text(certificate->not_before_s, text));
 }
 
 /* "*.example.com" stands for any name below. */
@@ -241,22 +230,6 @@ check_users(struct users_conf *users)
     return bad;
 }
 
-/* ---- databases of addresses */
-
-static unsigned
-check_geo(const struct geo_conf *conf)
-{
-    struct geo_conf copy = *conf;
-    struct err err;
-
-    if (geo_adopt(&copy, &err) < 0) {
-        fprintf(stderr, "%s\n", err.text);
-        return 1;
-    }
-    geo_release(&copy);
-    return 0;
-}
-
 /* ---- all of them */
 
 static unsigned
@@ -311,7 +284,6 @@ check_files(const struct conf *conf)
     unsigned bad = 0;
 
     arena_init(&arena, NULL, ARENA_BYTES);
-    bad += check_geo(&conf->geo);
     for (size_t i = 0; i < conf->access_logs.count; i++)
         bad += check_access_log(conf->access_logs.items[i]);
     for (size_t i = 0; i < conf->users.count; i++)

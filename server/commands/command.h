@@ -55,6 +55,9 @@ int commands_main(int argc, char **argv, const struct worker_hooks *hooks);
 /* Prints "bascule: " and the text to stderr. Returns 1. */
 int command_fail(const struct err *err);
 
+/* The same of what does not make sense of the arguments: the command's name, and what. */
+int command_refuse(const struct arguments *arguments, const char *what);
+
 /* The configuration file that was named, or the installed one. */
 const char *arguments_conf(const struct arguments *arguments);
 

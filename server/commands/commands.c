@@ -15,7 +15,7 @@ const struct command *const commands[] = {
     &run_command,     &forward_command, &reverse_command, &port_command,
     &check_command,   &options_command, &reload_command,  &stop_command,
     &status_command,  &explain_command, &cache_command,   &purge_command,
-    &ca_command,      &version_command, &help_command,    &worker_process_command,
+    &ban_command,     &ca_command,      &version_command, &help_command,    &worker_process_command,
     NULL,
 };
 
@@ -23,6 +23,13 @@ int
 command_fail(const struct err *err)
 {
     fprintf(stderr, "bascule: %s\n", err->text);
+    return 1;
+}
+
+int
+command_refuse(const struct arguments *arguments, const char *what)
+{
+    fprintf(stderr, "bascule: %s: %s\n", arguments->command->name, what);
     return 1;
 }
 

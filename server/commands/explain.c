@@ -8,9 +8,9 @@
 
 #include "server/commands/members.h"
 #include "server/commands/policy_parts.h"
+#include "server/commands/request_line.h"
 #include "server/commands/talk.h"
 
-#include "server/admin/control.h"
 #include "server/admin/topic.h"
 #include "server/config/source.h"
 #include "server/policy/question.h"
@@ -46,36 +46,6 @@ static const struct flag flags[] = {
     { .name = NULL },
 };
 
-/* A request in the making: words with tabs between. */
-struct line {
-    char text[CONTROL_REQUEST_MAX];
-    size_t bytes;
-    bool is_bad;
-};
-
-static bool
-is_clean(const char *word)
-{
-    for (; *word != '\0'; word++)
-        if ((unsigned char)*word < ' ')
-            return false;
-    return true;
-}
-
-/* "name=value", or the value alone. */
-static void
-add(struct line *line, const char *name, const char *value)
-{
-    size_t room = sizeof(line->text) - line->bytes;
-    int bytes = snprintf(line->text + line->bytes, room, "%s%s%s%s", line->bytes > 0 ? "\t" : "",
-                         name != NULL ? name : "", name != NULL ? "=" : "", value);
-
-    if (!is_clean(value) || bytes < 0 || (size_t)bytes + 2 > room)
-        line->is_bad = true;
-    else
-        line->bytes += (size_t)bytes;
-}
-
 /* ---- without a daemon */
 
 struct answer {
@@ -108,7 +78,7 @@ find_topic(const struct arguments *arguments)
 
 static int
 ask_snapshot(const struct arguments *arguments, struct snapshot *snapshot,
-             const struct line *line)
+             const struct request_line *line)
 {
     const struct topic *topic = find_topic(arguments);
     struct answer answer = { 1 };
@@ -124,7 +94,7 @@ ask_snapshot(const struct arguments *arguments, struct snapshot *snapshot,
 }
 
 static int
-ask_file(const struct arguments *arguments, const struct line *line)
+ask_file(const struct arguments *arguments, const struct request_line *line)
 {
     struct config_source source;
     struct snapshot *snapshot;
@@ -144,15 +114,6 @@ ask_file(const struct arguments *arguments, const struct line *line)
 
 /* ---- the command */
 
-static int
-fail(const char *what)
-{
-    struct err err;
-
-    err_set(&err, "explain: %s", what);
-    return command_fail(&err);
-}
-
 static bool
 is_question_word(const char *name)
 {
@@ -162,21 +123,25 @@ is_question_word(const char *name)
     return strcmp(name, "why-not") == 0;
 }
 
-/* Whatever is given that a question is made of. Returns how many. */
-static unsigned
-add_flags(struct line *line, const struct arguments *arguments)
+/* Whether anything is given that a question is made of. */
+static bool
+has_question(const struct arguments *arguments)
 {
-    unsigned count = 0;
+    for (int i = 0; i < arguments->given_count; i++)
+        if (is_question_word(arguments->given[i].flag->name + 2))
+            return true;
+    return false;
+}
 
+static void
+add_flags(struct request_line *line, const struct arguments *arguments)
+{
     for (int i = 0; i < arguments->given_count; i++) {
-        const char *name = arguments->given[i].flag->name + 2;
+        const struct given *given = &arguments->given[i];
 
-        if (!is_question_word(name))
-            continue;
-        add(line, name, arguments->given[i].value);
-        count++;
+        if (is_question_word(given->flag->name + 2))
+            request_line_add(line, given->flag->name + 2, given->value);
     }
-    return count;
 }
 
 /* What is wrong with a value is found here already. */
@@ -196,48 +161,48 @@ check(const struct arguments *arguments, struct err *err)
     return 0;
 }
 
+static void
+begin(struct request_line *line, const struct arguments *arguments, const char *what)
+{
+    request_line_add(line, NULL, "explain");
+    request_line_add(line, NULL, what);
+    request_line_add(line, NULL, arguments_get(arguments, "--json") != NULL ? "json" : "text");
+}
+
 static int
 run_id(const struct arguments *arguments)
 {
-    static struct line line;
-    unsigned others = add_flags(&line, arguments);
+    static struct request_line line;
 
-    if (others > 0)
-        return fail("of an exchange that was, only its number is asked");
-    line = (struct line){ .bytes = 0 };
-    add(&line, NULL, "explain");
-    add(&line, NULL, "id");
-    add(&line, NULL, arguments_get(arguments, "--json") != NULL ? "json" : "text");
-    add(&line, NULL, arguments->words[0]);
-    return line.is_bad ? fail("what is given is too long, or has control characters")
-                       : talk(arguments, line.text, TALK_S);
+    if (has_question(arguments))
+        return command_refuse(arguments, "of an exchange that was, only its number is asked");
+    begin(&line, arguments, "id");
+    request_line_add(&line, NULL, arguments->words[0]);
+    return request_line_send(arguments, &line);
 }
 
 static int
 run(const struct arguments *arguments)
 {
-    static struct line line;
+    static struct request_line line;
     struct err err;
 
     if (arguments->word_count == 1)
         return run_id(arguments);
     if (check(arguments, &err) < 0)
         return command_fail(&err);
-    add(&line, NULL, "explain");
-    add(&line, NULL, "ask");
-    add(&line, NULL, arguments_get(arguments, "--json") != NULL ? "json" : "text");
+    begin(&line, arguments, "ask");
     if (arguments->word_count == 2) {
-        add(&line, "method", arguments->words[0]);
-        add(&line, "url", arguments->words[1]);
+        request_line_add(&line, "method", arguments->words[0]);
+        request_line_add(&line, "url", arguments->words[1]);
     } else if (arguments_get(arguments, "--listener") == NULL) {
-        return fail("what? METHOD URL, the number of an exchange, or --listener NAME for a "
-                    "connection without HTTP");
+        return command_refuse(arguments, "what? METHOD URL, the number of an exchange, or "
+                                         "--listener NAME for a connection without HTTP");
     }
     add_flags(&line, arguments);
-    if (line.is_bad)
-        return fail("what is given is too long, or has control characters");
-    return arguments_get(arguments, "--conf") != NULL ? ask_file(arguments, &line)
-                                                      : talk(arguments, line.text, TALK_S);
+    if (arguments_get(arguments, "--conf") == NULL)
+        return request_line_send(arguments, &line);
+    return request_line_check(arguments, &line) != 0 ? 1 : ask_file(arguments, &line);
 }
 
 const struct command explain_command = {

@@ -7,6 +7,7 @@
 
 extern const struct command run_command, worker_process_command;           /* run.c */
 extern const struct command forward_command, reverse_command, port_command; /* direct.c */
+extern const struct command ban_command;                                    /* ban.c */
 extern const struct command cache_command, purge_command;                   /* cache.c */
 extern const struct command ca_command;                                     /* ca.c */
 extern const struct command check_command;                                  /* check.c */

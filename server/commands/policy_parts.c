@@ -8,6 +8,7 @@
 #include "server/policy/geo.h"
 #include "server/policy/list.h"
 #include "server/policy/policy.h"
+#include "server/policy/policy_unused.h"
 #include "server/snapshot.h"
 #include "server/worker_thread.h"
 
@@ -63,6 +64,7 @@ policy_parts_check(struct snapshot *snapshot, const struct worker_hooks *hooks)
         bad = 1;
     } else {
         policies_review(conf, warn, NULL);
+        policy_unused_review(conf, warn, NULL);
         review_listeners(conf);
         if (hooks->expect != NULL)
             bad = hooks->expect(snapshot, print, NULL);

@@ -128,15 +128,12 @@ run_stop(const struct arguments *arguments)
 static int
 run_status(const struct arguments *arguments)
 {
-    struct err err;
-
     if (arguments_get(arguments, "--json") == NULL)
         return talk(arguments, arguments_get(arguments, "--metrics") == NULL ? "status" : "metrics",
                    TALK_S);
     if (arguments_get(arguments, "--metrics") == NULL)
         return talk(arguments, "status json", TALK_S);
-    err_set(&err, "status: either --json or --metrics");
-    return command_fail(&err);
+    return command_refuse(arguments, "either --json or --metrics");
 }
 
 const struct command reload_command = {

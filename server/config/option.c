@@ -140,14 +140,7 @@ check_count(const struct option *row, size_t count, struct err *err)
 static bool
 take_number(struct slice *text, uint64_t *number)
 {
-    size_t digits = 0;
-    bool fits;
-
-    while (digits < text->bytes && ascii_is_digit(text->data[digits]))
-        digits++;
-    fits = slice_to_u64(slice_make(text->data, digits), INT64_MAX, number);
-    *text = slice_skip(*text, digits);
-    return fits;
+    return slice_to_u64(slice_take_digits(text, SIZE_MAX), INT64_MAX, number);
 }
 
 static int

@@ -206,3 +206,24 @@ memory_source_init(struct memory_source *source, const void *data, size_t bytes)
     *source = (struct memory_source){ .source = { .ops = &memory_ops },
                                       .data = data, .bytes = bytes };
 }
+
+void
+piece_shorten(struct piece *piece, size_t bytes)
+{
+    size_t left = bytes;
+
+    if (piece->bytes <= bytes)
+        return;
+    piece->bytes = bytes;
+    piece->is_last = false;
+    if (piece->form != FORM_SLICES)
+        return;
+    for (unsigned i = 0; i < piece->count; i++) {
+        if (piece->iov[i].iov_len >= left) {
+            piece->iov[i].iov_len = left;
+            piece->count = i + 1;
+            return;
+        }
+        left -= piece->iov[i].iov_len;
+    }
+}

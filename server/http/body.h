@@ -52,6 +52,9 @@ struct piece {
     struct conn *conn; /* FORM_SOCKET */
 };
 
+/* Leaves the first bytes of it, in its form; what is behind them is offered again later. */
+void piece_shorten(struct piece *piece, size_t bytes);
+
 struct source_ops {
     /* Offers the next piece in one of the forms. FLOW_MORE with *piece filled
      * (piece->bytes > 0), FLOW_WAIT, FLOW_END or FLOW_FAILED. Asking again

@@ -97,12 +97,12 @@ take_text(struct slice *text, const char *expected)
 static bool
 take_digits(struct slice *text, size_t count, int *value)
 {
+    struct slice digits = slice_take_digits(text, count);
     uint64_t number;
 
-    if (text->bytes < count || !slice_to_u64(slice_make(text->data, count), 9999, &number))
+    if (digits.bytes < count || !slice_to_u64(digits, 9999, &number))
         return false;
     *value = (int)number;
-    *text = slice_skip(*text, count);
     return true;
 }
 

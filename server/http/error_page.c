@@ -195,24 +195,6 @@ member(struct arena *arena, const char *name, struct slice text)
     return arena_join(arena, parts, ARRAY_COUNT(parts));
 }
 
-/* The number of the exchange, as the log writes it. */
-static struct slice
-hex_of(uint64_t id, char text[16])
-{
-    for (unsigned i = 16; i-- > 0; id >>= 4)
-        text[i] = "0123456789abcdef"[id & 15];
-    return slice_make(text, 16);
-}
-
-static struct slice
-status_of(unsigned status, char text[3])
-{
-    text[0] = (char)('0' + status / 100 % 10);
-    text[1] = (char)('0' + status / 10 % 10);
-    text[2] = (char)('0' + status % 10);
-    return slice_make(text, 3);
-}
-
 /* type is "about:blank", so the title is that of the status (section 4.2.1).
  * The instance, a reference relative to the request's own URI, names this
  * exchange; id, why, rule and contact are extension members. */
@@ -221,13 +203,14 @@ error_page_json(struct arena *arena, const struct page_facts *facts)
 {
     struct slice meaning = slice_of(error_page_meaning(facts->status));
     struct slice why = slice_of(facts->why);
-    char number[3], hex[16];
-    struct slice id = hex_of(facts->id, hex);
+    char number[20], hex[16];
+    struct slice status = slice_make(number, (size_t)(text_u64(number, facts->status) - number));
+    struct slice id = slice_make(hex, (size_t)(text_hex64(hex, facts->id) - hex));
     struct slice parts[] = {
         SLICE("{\"type\":\"about:blank\",\"title\":\""),
         status_reason(facts->status),
         SLICE("\",\"status\":"),
-        status_of(facts->status, number),
+        status,
         member(arena, "detail", why.bytes > 0 ? why : meaning),
         member(arena, "why", why),
         member(arena, "rule", facts->rule),

@@ -253,3 +253,14 @@ exchange_answer(struct exchange *ex, unsigned status, enum end_reason reason, co
     fields_add(&ex->response.fields, &ex->arena, FIELD_PROXY_STATUS,
                proxy_status_text(&ex->arena, &failure));
 }
+
+void
+exchange_refuse(struct exchange *ex, unsigned status, enum end_reason reason, const char *why)
+{
+    struct failure *refusal = arena_zalloc(&ex->arena, sizeof(*refusal));
+
+    if (refusal == NULL)
+        return; /* it is cut short all the same */
+    *refusal = (struct failure){ .reason = reason, .status = (uint16_t)status, .detail = why };
+    ex->refusal = refusal;
+}

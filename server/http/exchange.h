@@ -239,6 +239,7 @@ struct exchange {
 
     struct decision *decisions, **last_decision;
     struct failure failure;    /* reason END_DONE: none */
+    const struct failure *refusal; /* of the request's content, by a filter; NULL: none */
     enum end_reason end;
     struct phases phases;
     struct tunnel *tunnel;     /* while it is one */
@@ -293,7 +294,13 @@ const struct decision *exchange_verdict(const struct exchange *ex);
  * The caller then lets the road deliver it. */
 void exchange_answer(struct exchange *ex, unsigned status, enum end_reason reason, const char *why);
 
-/* The same with a body of one's own, borrowed; type may be NULL (then no body). */
+/* What a source of the request's content calls before it says FLOW_FAILED because of what it
+ * found: the client gets this answer, unless another one is on its way already, and the
+ * origin never takes what it has for the whole. why is borrowed. */
+void exchange_refuse(struct exchange *ex, unsigned status, enum end_reason reason,
+                     const char *why);
+
+/* exchange_answer() with a body of one's own, borrowed; type may be NULL (then no body). */
 void exchange_answer_with(struct exchange *ex, unsigned status, enum end_reason reason,
                           const char *type, struct slice body);
 

@@ -26,12 +26,14 @@ entity_of(unsigned char c)
     return c < ' ' || c == 0x7f ? REPLACEMENT : NULL;
 }
 
-/* C1 controls, U+200B to U+200F, U+2028 to U+202E, U+2060 to U+206F, U+FEFF. */
+/* C1 controls, U+061C, U+200B to U+200F, U+2028 to U+202E, U+2060 to U+206F, U+FEFF. */
 static bool
 is_steering(const unsigned char *c)
 {
     if (c[0] == 0xc2)
         return c[1] < 0xa0;
+    if (c[0] == 0xd8)
+        return c[1] == 0x9c;
     if (c[0] == 0xef)
         return c[1] == 0xbb && c[2] == 0xbf;
     if (c[0] != 0xe2)

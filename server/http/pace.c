@@ -46,28 +46,6 @@ add_credit(struct pace *pace)
     pace->credit += ms > missing / pace->rate ? missing : ms * pace->rate;
 }
 
-/* What is behind the first bytes is offered again later. */
-static void
-shorten(struct piece *piece, size_t bytes)
-{
-    size_t left = bytes;
-
-    if (piece->bytes <= bytes)
-        return;
-    piece->bytes = bytes;
-    piece->is_last = false;
-    if (piece->form != FORM_SLICES)
-        return;
-    for (unsigned i = 0; i < piece->count; i++) {
-        if (piece->iov[i].iov_len >= left) {
-            piece->iov[i].iov_len = left;
-            piece->count = i + 1;
-            return;
-        }
-        left -= piece->iov[i].iov_len;
-    }
-}
-
 static enum flow
 offer(struct source *source, unsigned forms, struct piece *piece)
 {
@@ -84,7 +62,7 @@ offer(struct source *source, unsigned forms, struct piece *piece)
     flow = source->inner->ops->offer(source->inner, forms, piece);
     source->trailers = source->inner->trailers;
     if (flow == FLOW_MORE)
-        shorten(piece, (size_t)(pace->credit / 1000));
+        piece_shorten(piece, (size_t)(pace->credit / 1000));
     return flow;
 }
 

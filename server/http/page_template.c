@@ -6,14 +6,10 @@
 
 #include "server/base/log.h"
 #include "server/config/option.h"
+#include "server/file_read.h"
 #include "server/http/html.h"
 #include "server/http/status.h"
 #include "server/log/escape.h"
-#include "server/opener.h"
-
-#include <errno.h>
-#include <stdlib.h>
-#include <unistd.h>
 
 enum variable {
     STATUS,
@@ -147,47 +143,19 @@ page_template_new(struct arena *arena, struct slice text, unsigned *line, struct
     return template;
 }
 
-/* Up to room bytes of the file. -1 with errno. */
-static ssize_t
-read_all(int fd, char *data, size_t room)
-{
-    size_t bytes = 0;
-
-    while (bytes < room) {
-        ssize_t n = read(fd, data + bytes, room - bytes);
-
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0)
-            return n < 0 ? -1 : (ssize_t)bytes;
-        bytes += (size_t)n;
-    }
-    return (ssize_t)bytes;
-}
-
 struct page_template *
 page_template_load(struct arena *arena, const char *path, struct err *err)
 {
-    const size_t room = PAGE_TEMPLATE_BYTES_MAX + 1; /* one more: it is too long */
-    int fd = opener_open(path, err);
-    struct page_template *template = NULL;
+    struct page_template *template;
+    struct slice text;
     unsigned line;
-    ssize_t bytes;
-    char *data;
 
-    if (fd < 0)
+    if (file_read(path, PAGE_TEMPLATE_BYTES_MAX, &text, err) < 0)
         return NULL;
-    data = malloc(room);
-    bytes = data != NULL ? read_all(fd, data, room) : -1;
-    if (bytes < 0) {
-        err_errno(err, "%s", path);
-    } else {
-        template = page_template_new(arena, slice_make(data, (size_t)bytes), &line, err);
-        if (template == NULL)
-            err_prefix(err, "%s:%u: ", path, line);
-    }
-    free(data);
-    close(fd);
+    template = page_template_new(arena, text, &line, err);
+    if (template == NULL)
+        err_prefix(err, "%s:%u: ", path, line);
+    file_text_free(&text);
     return template;
 }
 

@@ -49,12 +49,6 @@ compiler_fail(struct compiler *compiler, const struct place *place)
     return config_place_fail(compiler->err, place, "%s%.700s", where, found.text);
 }
 
-/* What all configured things with a name begin with. */
-struct named {
-    struct place place;
-    const char *name;
-};
-
 void *
 compiler_find(struct compiler *compiler, const struct name_set *set,
               const struct config_list *list, const char *what, struct slice name)
@@ -245,11 +239,11 @@ static struct group in_the_making;
 
 /* The group of a set, compiled if it was not yet. NULL with err, complete. */
 static const struct group *
-set_group(struct compiler *compiler, const struct condition_set_conf *set, size_t position,
+set_group(struct compiler *compiler, const struct condition_set_conf *set,
           const struct place *user)
 {
     const struct condition_set_conf *outer = compiler->set;
-    struct group *group = compiler->set_groups[position];
+    struct group *group = compiler->set_groups[set->number];
     int result;
 
     if (group == &in_the_making) {
@@ -260,14 +254,19 @@ set_group(struct compiler *compiler, const struct condition_set_conf *set, size_
     if (group != NULL)
         return group;
     group = arena_zalloc(compiler->arena, sizeof(*group));
-    if (group == NULL || enter(compiler, user) < 0)
+    if (group == NULL) {
+        out_of_memory(compiler);
+        compiler_fail(compiler, user);
         return NULL;
-    compiler->set_groups[position] = &in_the_making;
+    }
+    if (enter(compiler, user) < 0)
+        return NULL;
+    compiler->set_groups[set->number] = &in_the_making;
     compiler->set = set;
     result = condition_compile(compiler, &set->when, group);
     compiler->set = outer;
     compiler->depth--;
-    compiler->set_groups[position] = group;
+    compiler->set_groups[set->number] = group;
     return result == 0 ? group : NULL;
 }
 
@@ -290,7 +289,7 @@ gather_sets(struct compiler *compiler, const struct condition_conf *conf,
                             conf->sets.items[i]);
         if (set == NULL)
             return compiler_fail(compiler, &conf->place);
-        group = set_group(compiler, set, set->number, &conf->place);
+        group = set_group(compiler, set, &conf->place);
         if (group == NULL)
             return -1;
         if (compiler->depth + group->height + 1 > CONDITION_DEPTH_MAX) {

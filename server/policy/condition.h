@@ -146,6 +146,15 @@ bool condition_is_said(const struct condition_field *field, const struct conditi
 /* Whether nothing is said. */
 bool condition_is_empty(const struct condition_conf *conf);
 
+/* Reads "404" or "500-599"; false for what is no status. */
+bool condition_read_statuses(struct slice text, struct port_range *range);
+
+/* What all configured things with a name begin with: lists, sets, limits, users. */
+struct named {
+    struct place place;
+    const char *name;
+};
+
 /* ---- compiling */
 
 struct compiler {

@@ -346,6 +346,32 @@ has_common(const struct strings *a, const struct strings *b)
     return a->count == 0 || b->count == 0;
 }
 
+/* CONNECT asks for HOST:PORT, and its response is our own. */
+static bool
+is_of_connect(const struct condition_field *field)
+{
+    switch ((enum test_kind)field->kind) {
+    case TEST_SCHEME:
+    case TEST_PATH:
+    case TEST_PATH_REGEX:
+    case TEST_QUERY:
+        return false;
+    default:
+        return field->stage != STAGE_RESPONSE;
+    }
+}
+
+static bool
+wants_connect(const struct single *single)
+{
+    const struct strings *methods = &single->conf->methods;
+
+    for (size_t i = 0; i < methods->count; i++)
+        if (!slice_equal(methods->items[i], SLICE("CONNECT")))
+            return false;
+    return single->field->kind == TEST_METHOD;
+}
+
 static bool
 is_possible(const struct single *single, const struct claims_place *place)
 {
@@ -363,22 +389,54 @@ is_possible(const struct single *single, const struct claims_place *place)
     }
 }
 
-const struct condition_field *
-claims_hindrance(const struct claims *claims, const struct claims_place *place)
+/* is_tunnel: CONNECT alone is meant, as conditions around these say. */
+static struct hindrance
+find_hindrance(const struct claims *claims, const struct claims_place *place, bool is_tunnel)
 {
     for (size_t i = 0; i < claims->single_count; i++)
-        if (!is_possible(&claims->singles[i], place))
-            return claims->singles[i].field;
+        is_tunnel = is_tunnel || wants_connect(&claims->singles[i]);
+    for (size_t i = 0; i < claims->single_count; i++) {
+        const struct single *single = &claims->singles[i];
+
+        if (!is_possible(single, place))
+            return (struct hindrance){ single->field, false };
+        if (is_tunnel && !is_of_connect(single->field))
+            return (struct hindrance){ single->field, true };
+    }
     for (size_t i = 0; i < claims->alternative_count; i++) {
         const struct alternatives *alternatives = &claims->alternatives[i];
-        const struct condition_field *found = NULL;
+        struct hindrance found = { .field = NULL };
         size_t at = 0;
 
         while (at < alternatives->count &&
-               (found = claims_hindrance(alternatives->items[at], place)) != NULL)
+               (found = find_hindrance(alternatives->items[at], place, is_tunnel)).field != NULL)
             at++;
         if (at == alternatives->count)
             return found;
     }
-    return NULL;
+    return (struct hindrance){ .field = NULL };
+}
+
+struct hindrance
+claims_hindrance(const struct claims *claims, const struct claims_place *place)
+{
+    return find_hindrance(claims, place, false);
+}
+
+struct hindrance
+claims_vain_denial(const struct claims *claims, const struct claims_place *place)
+{
+    struct hindrance found = { .field = NULL };
+
+    for (size_t i = 0; i < claims->denial_count; i++) {
+        found = claims_hindrance(claims->denials[i], place);
+        if (found.field != NULL && found.field->kind != TEST_LISTENER &&
+            found.field->kind != TEST_MODE)
+            return found;
+    }
+    found.field = NULL;
+    for (size_t i = 0; i < claims->alternative_count; i++)
+        for (size_t j = 0; j < claims->alternatives[i].count && found.field == NULL; j++)
+            found = claims_vain_denial(claims->alternatives[i].items[j], place);
+    return found;
 }

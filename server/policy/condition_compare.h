@@ -45,8 +45,16 @@ struct claims_place {
     struct strings listeners, modes; /* none: any of them */
 };
 
-/* The condition that can never be true there, by which the claims cannot; NULL: they can. */
-const struct condition_field *claims_hindrance(const struct claims *claims,
-                                               const struct claims_place *place);
+/* A condition that can never be true, by which the claims cannot. */
+struct hindrance {
+    const struct condition_field *field; /* NULL: they can */
+    bool is_of_connect;                  /* they ask for CONNECT, of which it is not true */
+};
+
+struct hindrance claims_hindrance(const struct claims *claims, const struct claims_place *place);
+
+/* The same of a "not", which therefore is always true. What is another listener or mode does
+ * not count: that is how it is meant. */
+struct hindrance claims_vain_denial(const struct claims *claims, const struct claims_place *place);
 
 #endif

@@ -180,31 +180,20 @@ has_value(const struct named_test *named, struct slice value, const struct ask *
     return !named->has_value || slice_equal(value, named->value);
 }
 
-/* One line of that name is enough. */
-static bool
-has_field(const struct named_test *named, const struct fields *fields, const struct ask *ask)
-{
-    const struct field *field = fields->items, *end = field + fields->count;
-
-    if (!fields_has(fields, named->id))
-        return false;
-    for (; field < end; field++)
-        if (field->id == named->id &&
-            (named->id != FIELD_OTHER || slice_equal_nocase(field->name, named->name)) &&
-            has_value(named, field->value, ask))
-            return true;
-    return false;
-}
-
 static bool
 has_header(const struct test *test, const struct ask *ask)
 {
     const struct named_test *named = test->data, *end = named + test->mask;
     const struct request *request = ask->facts->request;
+    struct slice value;
 
-    for (; named < end && request != NULL; named++)
-        if (has_field(named, &request->fields, ask))
-            return true;
+    for (; named < end && request != NULL; named++) {
+        struct named_at at = { .field = NULL };
+
+        while (header_next(&request->fields, named->id, named->name, &at, &value))
+            if (has_value(named, value, ask)) /* one line of that name is enough */
+                return true;
+    }
     return false;
 }
 

@@ -224,9 +224,8 @@ compile_users(struct job *job, bool has_any)
     return compile_texts(job, has_any);
 }
 
-/* "404", "500-599". */
-static bool
-read_statuses(struct slice text, struct port_range *range)
+bool
+condition_read_statuses(struct slice text, struct port_range *range)
 {
     ptrdiff_t dash = slice_find(text, '-');
     struct slice low = text, high = text;
@@ -255,7 +254,7 @@ compile_statuses(struct job *job)
     for (size_t i = 0; i < values->count; i++) {
         struct port_range range;
 
-        if (!read_statuses(values->items[i], &range))
+        if (!condition_read_statuses(values->items[i], &range))
             return err_set(job->compiler->err, "status \"%.60s\" is none: expected %d..%d, or a "
                            "range as in \"500-599\"", values->items[i].data, STATUS_MIN,
                            STATUS_MAX);

@@ -5,7 +5,9 @@
  * Facts arrive in stages. What belongs to a stage that is over is known, be it
  * empty; what belongs to one that is still to come is not known yet; and what
  * belongs to a stage that this flow does not have (the request of a TCP forward)
- * is absent: no condition about it is true.
+ * is absent: no condition about it is true, so that a "not" of one is. The same goes
+ * for what there is none of: the user of who is nobody, the destination where a
+ * group or another proxy answers. `check` tells of rules that match by such a "not".
  */
 #ifndef BASCULE_FACTS_H
 #define BASCULE_FACTS_H
@@ -53,7 +55,7 @@ struct facts {
     const struct user *user;         /* NULL: nobody */
 
     /* DESTINATION */
-    struct ip destination;           /* family 0: none (the cache of a group answers) */
+    struct ip destination;           /* family 0: none (a group or another proxy answers) */
 
     /* SNI */
     struct slice tunnel_name;        /* lower case; empty: no TLS, or no name in it */

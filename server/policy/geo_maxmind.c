@@ -117,8 +117,12 @@ adopt(struct source_file *file, struct err *err)
     char *identity = NULL;
     struct stat st;
 
-    if (fstat(file->fd, &st) < 0 || st.st_size > FILE_BYTES_MAX) {
-        err_set(err, "%s: is too large", file->path);
+    if (fstat(file->fd, &st) < 0) {
+        err_errno(err, "%s", file->path);
+        return NULL;
+    }
+    if (st.st_size > FILE_BYTES_MAX) {
+        err_set(err, "%s: has more than 2 GB, as no database of addresses has", file->path);
         return NULL;
     }
     file->bytes = st.st_size;

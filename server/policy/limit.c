@@ -148,8 +148,8 @@ identify(const struct limit_conf *conf)
     return NULL;
 }
 
-static int
-adopt(struct limit_conf *conf, struct err *err)
+int
+limit_adopt(struct limit_conf *conf, struct err *err)
 {
     char *identity = identify(conf);
     struct registered *registered = NULL;
@@ -170,7 +170,7 @@ int
 limits_adopt(struct conf *conf, struct err *err)
 {
     for (size_t i = 0; i < conf->limits.count; i++) {
-        if (adopt(conf->limits.items[i], err) == 0)
+        if (limit_adopt(conf->limits.items[i], err) == 0)
             continue;
         limits_release(conf);
         return -1;

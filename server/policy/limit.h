@@ -62,6 +62,10 @@ void limits_release(struct conf *conf);
 /* What conf says counts from now on: once nothing can fail any more. */
 void limits_apply(const struct conf *conf);
 
+/* The same for one that has no block of its own in the configuration: conf->limit is counted,
+ * and given back with limit_unref(). What its keys are is its owner's affair. */
+int limit_adopt(struct limit_conf *conf, struct err *err);
+
 /* What it says about the key, after the call. Times in milliseconds from now. */
 struct limit_state {
     bool is_over;

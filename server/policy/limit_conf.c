@@ -88,7 +88,8 @@ const struct option limit_options[] = {
               "such thing is not limited." },
     { .name = "rate", .type = OPTION_CUSTOM, .offset = offsetof(struct limit_conf, requests),
       .parse = parse_rate, .form = "\"REQUESTS/TIME\"",
-      .text = "Requests let through in the long run: \"10/1m\" is one every six seconds." },
+      .text = "Requests let through in the long run, 1 to 1000000000 in a time: \"10/1m\" is one "
+              "every six seconds." },
     { .name = "burst", .type = OPTION_INT, .offset = offsetof(struct limit_conf, burst),
       .fallback = "0", .max = COUNT_MAX,
       .text = "Requests let through at once after a pause, before rate holds. 0: as many as rate "
@@ -143,9 +144,10 @@ limit_conf_finish(struct limit_conf *conf, struct err *err)
     if (conf->requests == 0 && conf->concurrency == 0 && conf->quota_bytes == 0)
         return err_set(err, "limits nothing: rate, concurrency or quota is needed");
     if (conf->requests == 0 && conf->burst > 0)
-        return err_set(err, "burst without rate means nothing");
+        return err_set(err, "burst without rate means nothing; give a rate, or leave it out");
     /* burst * period_ms < 2^30 * 2^32 */
     if (conf->requests > 0 && burst * conf->period_ms / (uint64_t)conf->requests > BURST_MS_MAX)
-        return err_set(err, "burst: %" PRIu64 " come back in more than ten years", burst);
+        return err_set(err, "burst: at this rate, %" PRIu64 " come back in more than ten years; a "
+                       "smaller burst or a higher rate is needed", burst);
     return 0;
 }

@@ -95,6 +95,12 @@ limit_part_parse(struct limit_part *part, struct slice text, struct err *err)
 }
 
 bool
+limit_part_is_client(const struct limit_part *part)
+{
+    return part->kind == PART_CLIENT;
+}
+
+bool
 limit_part_equal(const struct limit_part *a, const struct limit_part *b)
 {
     return a->kind == b->kind && slice_equal_nocase(a->name, b->name) &&
@@ -103,9 +109,9 @@ limit_part_equal(const struct limit_part *a, const struct limit_part *b)
 
 /* ---- facts */
 
-/* The family and the bits that count, with those behind them zero. */
-static struct slice
-client(const struct limit_conf *conf, const struct ip *ip, char bytes[17])
+struct slice
+limit_client_fact(const struct limit_conf *conf, const struct ip *ip,
+                  char bytes[LIMIT_PART_ROOM])
 {
     size_t left = (size_t)(ip->family == 4 ? conf->ipv4_bits : conf->ipv6_bits);
     size_t length = ip->family == 4 ? 4 : 16;
@@ -154,14 +160,13 @@ of_request(const struct limit_part *part, const struct facts *facts)
                                      : cookie(&request->fields, part);
 }
 
-/* Data NULL, or nothing in it: it is not there. */
-static struct slice
-fact(const struct limit_conf *conf, const struct limit_part *part, const struct facts *facts,
-     char room[17])
+struct slice
+limit_part_fact(const struct limit_conf *conf, const struct limit_part *part,
+                const struct facts *facts, char room[LIMIT_PART_ROOM])
 {
     switch ((enum part_kind)part->kind) {
     case PART_CLIENT:
-        return client(conf, &facts->client, room);
+        return limit_client_fact(conf, &facts->client, room);
     case PART_USER:
         return facts->user != NULL ? facts->user->name : slice_make(NULL, 0);
     case PART_HOST:
@@ -193,12 +198,12 @@ limit_key(const struct limit_conf *conf, const struct facts *facts, uint64_t *ke
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     struct hash_key hash_key;
-    char room[17];
+    char room[LIMIT_PART_ROOM];
 
     pthread_once(&once, make_process_key);
     hash_key = process_key;
     for (unsigned i = 0; i < conf->part_count; i++) {
-        struct slice value = fact(conf, &conf->parts[i], facts, room);
+        struct slice value = limit_part_fact(conf, &conf->parts[i], facts, room);
 
         if (slice_is_empty(value))
             return false;

@@ -17,6 +17,7 @@
 #include "server/policy/list_load.h"
 #include "server/schema.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -65,8 +66,9 @@ const struct option list_options[] = {
               "as it looks." },
     { .name = "files", .type = OPTION_STRINGS, .offset = offsetof(struct list_conf, files),
       .max = 1000,
-      .text = "Absolute paths. A file that changes is read again at once; when it is no good "
-              "then, the last good content stays. Replace files by renaming new ones." },
+      .text = "Absolute paths. A file that changes is read again; when it is no good then, the "
+              "last good content stays. Replace files by renaming new ones. Where the system does "
+              "not tell of changes, they are looked for every five seconds." },
     { .name = "items", .type = OPTION_STRINGS, .offset = offsetof(struct list_conf, items),
       .text = "Entries besides those of the files, written as in plain ones." },
     { .name = "max_entries", .type = OPTION_INT, .offset = offsetof(struct list_conf, max_entries),
@@ -76,6 +78,15 @@ const struct option list_options[] = {
       .offset = offsetof(struct list_conf, max_bad_lines), .fallback = "100", .max = 1000000000,
       .text = "Lines of a file that may make no sense; they are passed over, with a warning. A "
               "file with more of them, or with more of them than other lines, is no good." },
+    { .name = "max_expressions", .type = OPTION_INT,
+      .offset = offsetof(struct list_conf, max_expressions), .fallback = "1000",
+      .max = 1000000,
+      .text = "Files with more expressions are no good: each of them is tried for each URL." },
+    { .name = "settle", .type = OPTION_TIME, .offset = offsetof(struct list_conf, settle_ms),
+      .fallback = "400ms", .min = 1, .max = 60000,
+      .text = "A file is read again when it has not changed for so long, so that one that is "
+              "written slowly is whole by then; one that goes on changing, after 25 times as "
+              "long." },
     { .name = NULL },
 };
 
@@ -199,8 +210,9 @@ identity_of(const struct list_conf *conf)
 
     if (out == NULL)
         return NULL;
-    fprintf(out, "%s %s %lld %lld", kind_words[conf->kind], format_words[conf->format],
-            (long long)conf->max_entries, (long long)conf->max_bad_lines);
+    fprintf(out, "%s %s %" PRId64 " %" PRId64 " %" PRId64 " %u", kind_words[conf->kind],
+            format_words[conf->format], conf->max_entries, conf->max_bad_lines,
+            conf->max_expressions, conf->settle_ms);
     for (size_t i = 0; i < conf->files.count; i++)
         fprintf(out, "\nfile %zu %s", conf->files.items[i].bytes, conf->files.items[i].data);
     for (size_t i = 0; i < conf->items.count; i++)
@@ -222,7 +234,7 @@ policy_list_take_stamps(const struct policy_list *list, struct file_state *stamp
 
 /* Paths are found anew each time: a folder may have come where a file was. */
 void
-policy_list_look(struct policy_list *list)
+policy_list_find_paths(struct policy_list *list)
 {
     arena_fini(&list->path_arena);
     arena_init(&list->path_arena, NULL, ARENA_BYTES);
@@ -230,7 +242,6 @@ policy_list_look(struct policy_list *list)
     for (size_t i = 0; i < list->conf.files.count; i++)
         list->path_count += list_paths(&list->conf, list->conf.files.items[i],
                                        list->paths + list->path_count, &list->path_arena);
-    policy_list_take_stamps(list, list->stamps);
 }
 
 /* On the main thread: nobody else gives a list its first content. */
@@ -241,7 +252,8 @@ require_content(struct policy_list *list, struct err *err)
 
     if (atomic_load(&list->content) != NULL)
         return 0;
-    policy_list_look(list);
+    policy_list_find_paths(list);
+    policy_list_take_stamps(list, list->stamps);
     content = list_load(&list->conf, false, err);
     if (content == NULL)
         return -1;

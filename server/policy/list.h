@@ -39,8 +39,9 @@ struct list_conf {
     int format;           /* enum list_format */
     struct strings files; /* absolute; folders with squidguard */
     struct strings items; /* entries in the configuration itself */
-    int64_t max_entries;
+    int64_t max_entries, max_expressions;
     int64_t max_bad_lines; /* more than so many lines that make no sense: the file is bad */
+    uint32_t settle_ms;    /* without a change, before a file is taken to be whole */
     struct policy_list *list; /* in the registry; in `check` made for it */
 };
 

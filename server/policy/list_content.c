@@ -23,6 +23,7 @@ list_content_new(const struct list_conf *conf)
         return NULL;
     content->kind = (enum list_kind)conf->kind;
     content->max_entries = (uint64_t)conf->max_entries;
+    content->max_expressions = (uint64_t)conf->max_expressions;
     domain_set_init(&content->domains);
     domain_set_init(&content->spared);
     domain_set_init(&content->spared_above);
@@ -213,9 +214,17 @@ list_content_add_network(struct list_content *content, struct slice text, struct
 int
 list_content_add_expression(struct list_content *content, struct slice text, struct err *err)
 {
-    char *copy = strndup(text.data, text.bytes);
+    char *copy;
     int result;
 
+    if (memchr(text.data, '\0', text.bytes) != NULL)
+        return err_set(err, "the expression has a byte 0 in it");
+    if (content->urls.pattern_count >= content->max_expressions) {
+        content->is_over = true;
+        return err_set(err, "the list has more expressions than its max_expressions, %" PRIu64,
+                       content->max_expressions);
+    }
+    copy = strndup(text.data, text.bytes);
     if (copy == NULL)
         return end_here(content, "memory is short", err);
     result = url_set_add_pattern(&content->urls, copy, err);

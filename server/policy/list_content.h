@@ -26,8 +26,9 @@ struct list_content {
     struct arena arena; /* of networks */
     struct prefix_set *networks; /* and addresses among domains */
     struct prefix_set *spared_networks;
-    uint64_t entries, max_entries;
+    uint64_t entries, max_entries, max_expressions;
     bool may_except_above; /* while it is built: LIST_SPARE_ABOVE may come */
+    bool is_zone_late;     /* the same: that was not known from the beginning */
     bool is_over;          /* the same: no more can be added */
     int64_t loaded_s;
 
@@ -44,7 +45,7 @@ void list_content_free(struct list_content *content);
 
 /* Each adds one entry, as it is written in a file. 0, or -1 with err: what is wrong
  * with it; or, when is_over has become true, that memory is short or there are more
- * than max_entries. */
+ * than max_entries or max_expressions. */
 int list_content_add_domain(struct list_content *content, struct slice text,
                             enum list_effect effect, struct err *err);
 int list_content_add_network(struct list_content *content, struct slice text, struct err *err);

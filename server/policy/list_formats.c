@@ -68,8 +68,6 @@ take_expression(struct list_content *content, struct slice line, struct err *err
 {
     if (content->kind != LIST_URLS || line.bytes == 0 || line.data[0] == '#')
         return 0;
-    if (memchr(line.data, '\0', line.bytes) != NULL)
-        return err_set(err, "the expression has a byte 0 in it");
     return list_content_add_expression(content, line, err);
 }
 

@@ -22,6 +22,7 @@ struct policy_list {
     /* Guarded by the lock. */
     struct list link;      /* of all lists */
     uint64_t changed_ms;   /* something happened to a file; 0: nothing since it was loaded */
+    uint64_t first_ms;     /* when that was for the first time */
 
     /* The main thread's until there is content, then the loader's. */
     struct file_state *stamps; /* of the files when they were last read */
@@ -30,13 +31,14 @@ struct policy_list {
     unsigned path_count, path_room;
     struct watched watched;
     bool is_watched;           /* watched was set */
-    struct file_state *settling; /* how they looked a moment ago */
+    struct file_state *settling; /* how they looked when a change was noticed */
+    bool is_settling;          /* one was */
     uint64_t looked_ms;
     uint64_t told;             /* hash of the last complaint; 0: none */
 };
 
 struct list_house {
-    pthread_mutex_t lock; /* guards the two, and lists' changed_ms; nobody waits holding it */
+    pthread_mutex_t lock; /* guards the two, and lists' times; nobody waits holding it */
     struct list lists;    /* of struct policy_list */
     struct list retired;  /* of struct list_content: some thread may still look at it */
     bool is_running;      /* the loader */
@@ -58,10 +60,10 @@ list_house_unlock(void)
 
 /* ---- list.c */
 
-/* Notes how the files look: before they are read. */
-void policy_list_look(struct policy_list *list);
+/* Which files it is made of now. */
+void policy_list_find_paths(struct policy_list *list);
 
-/* How the files look now. stamps has room for path_room. */
+/* How they look now; before they are read. stamps has room for path_room. */
 void policy_list_take_stamps(const struct policy_list *list, struct file_state *stamps);
 
 /* ---- list_loader.c */

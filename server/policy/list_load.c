@@ -11,7 +11,6 @@
 
 #include <errno.h>
 #include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -43,15 +42,10 @@ note_bad(struct reading *reading, const struct err *why, struct err *err)
         err_set(&reading->why, "%s:%" PRIu64 ": %s", reading->name, reading->line, why->text);
     if (reading->bad <= (uint64_t)reading->conf->max_bad_lines)
         return 0;
-    *err = reading->why;
-    if (reading->bad > 1) {
-        size_t used = strlen(err->text);
-
-        snprintf(err->text + used, sizeof(err->text) - used,
-                 "; with it, %" PRIu64 " lines make no sense, more than max_bad_lines",
-                 reading->bad);
-    }
-    return -1;
+    if (reading->bad == 1)
+        return err_set(err, "%s", reading->why.text);
+    return err_set(err, "%s; with it, %" PRIu64 " lines make no sense, more than max_bad_lines",
+                   reading->why.text, reading->bad);
 }
 
 static struct slice
@@ -116,6 +110,15 @@ take_lines(struct reading *reading, struct slice text, bool is_last, size_t *use
     return 0;
 }
 
+/* Names below others were left out so far, which one of them alone may be spared from. */
+static void
+expect_exceptions(struct list_content *content)
+{
+    if (!content->may_except_above && domain_set_count(&content->domains) > 0)
+        content->is_zone_late = true;
+    content->may_except_above = true;
+}
+
 static int
 take_text(struct reading *reading, struct slice text, bool is_last, size_t *used,
           struct err *err)
@@ -123,7 +126,7 @@ take_text(struct reading *reading, struct slice text, bool is_last, size_t *used
     if (!reading->has_begun && !reading->is_form_known)
         reading->state.form = list_lines_guess(text);
     if (!reading->has_begun && reading->state.form == LINE_ZONE)
-        reading->content->may_except_above = true;
+        expect_exceptions(reading->content);
     reading->has_begun = true;
     return take_lines(reading, text, is_last, used, err);
 }
@@ -134,10 +137,9 @@ end_reading(const struct reading *reading, struct err *err)
 {
     if (reading->bad == 0)
         return 0;
-    if (reading->bad > reading->good) {
-        *err = reading->why;
-        return -1;
-    }
+    if (reading->bad > reading->good)
+        return err_set(err, "%s%s", reading->why.text,
+                       reading->bad > 1 ? "; most lines of the file make no sense" : "");
     log_warn("list: %s%s", reading->why.text,
              reading->bad > 1 ? "; more such lines are passed over, too" : "");
     return 0;
@@ -325,8 +327,8 @@ add_items(struct list_content *content, const struct list_conf *conf, struct err
     return 0;
 }
 
-struct list_content *
-list_load(const struct list_conf *conf, bool is_reload, struct err *err)
+static struct list_content *
+load_all(const struct list_conf *conf, bool may_except_above, bool is_reload, struct err *err)
 {
     struct list_content *content = list_content_new(conf);
 
@@ -334,7 +336,7 @@ list_load(const struct list_conf *conf, bool is_reload, struct err *err)
         err_set(err, "list \"%s\": out of memory", conf->name);
         return NULL;
     }
-    content->may_except_above = conf->format == LIST_RPZ;
+    content->may_except_above = may_except_above;
     if (add_items(content, conf, err) < 0)
         goto fail;
     for (size_t i = 0; i < conf->files.count; i++)
@@ -350,4 +352,15 @@ list_load(const struct list_conf *conf, bool is_reload, struct err *err)
 fail:
     list_content_free(content);
     return NULL;
+}
+
+struct list_content *
+list_load(const struct list_conf *conf, bool is_reload, struct err *err)
+{
+    struct list_content *content = load_all(conf, conf->format == LIST_RPZ, is_reload, err);
+
+    if (content == NULL || !content->is_zone_late)
+        return content;
+    list_content_free(content);
+    return load_all(conf, true, is_reload, err);
 }

@@ -26,9 +26,9 @@
 #include <stdlib.h>
 #include <sys/prctl.h>
 
-#define TICK_MS 1000      /* when there is nothing to do */
-#define QUICK_TICK_MS 100 /* when there is */
-#define SETTLE_MS 400     /* without a change, before a file is taken to be whole */
+#define TICK_MS 1000     /* when there is nothing to do */
+#define QUICK_TICK_MS 20 /* when there is */
+#define PATIENCE 25      /* times settle_ms: for a file that goes on changing */
 #define BLIND_LOOK_MS 5000
 #define LOOK_MS 60000
 
@@ -129,10 +129,9 @@ accept_content(struct policy_list *list, struct list_content *content)
 static void
 begin_watching(struct policy_list *list)
 {
-    policy_list_look(list);
+    policy_list_find_paths(list);
     watched_set(loader.files, &list->watched, list->paths, list->path_count);
     policy_list_take_stamps(list, list->stamps);
-    policy_list_take_stamps(list, list->settling);
 }
 
 static void
@@ -144,6 +143,7 @@ load(struct policy_list *list)
     list_house_lock();
     list->changed_ms = 0;
     list_house_unlock();
+    list->is_settling = false;
     begin_watching(list);
     content = list_load(&list->conf, true, &err);
     if (content != NULL)
@@ -158,8 +158,12 @@ load(struct policy_list *list)
 static void
 note_change(struct policy_list *list)
 {
+    uint64_t now_ms = clock_monotonic_ms();
+
     list_house_lock();
-    list->changed_ms = clock_monotonic_ms();
+    if (list->changed_ms == 0)
+        list->first_ms = now_ms;
+    list->changed_ms = now_ms;
     list_house_unlock();
 }
 
@@ -183,17 +187,6 @@ looks_like(struct policy_list *list, const struct file_state *stamps)
     return true;
 }
 
-/* Files of several are written one after the other, and some slowly. */
-static bool
-has_settled(struct policy_list *list)
-{
-    bool has_settled = looks_like(list, list->settling);
-
-    if (!has_settled)
-        policy_list_take_stamps(list, list->settling);
-    return has_settled;
-}
-
 /* The first time: what changed since the main thread has loaded it is found. */
 static void
 watch(struct policy_list *list)
@@ -215,11 +208,34 @@ look_now_and_then(struct policy_list *list, uint64_t now_ms)
         note_change(list);
 }
 
+/* Files of several are written one after the other, and some slowly; not every change is
+ * told. Somebody who never stops writing is not waited for. */
+static bool
+has_settled(struct policy_list *list, uint64_t changed_ms, uint64_t first_ms)
+{
+    uint64_t now_ms = clock_monotonic_ms(), settle_ms = list->conf.settle_ms;
+
+    if (now_ms - first_ms >= PATIENCE * settle_ms)
+        return true;
+    if (!list->is_settling) {
+        list->is_settling = true;
+        policy_list_take_stamps(list, list->settling);
+        return false;
+    }
+    if (now_ms - changed_ms < settle_ms)
+        return false;
+    if (looks_like(list, list->settling))
+        return true;
+    policy_list_take_stamps(list, list->settling);
+    note_change(list);
+    return false;
+}
+
 /* Returns whether there is something to wait for. */
 static bool
-look_at(struct policy_list *list, uint64_t now_ms)
+look_at(struct policy_list *list)
 {
-    uint64_t changed_ms;
+    uint64_t changed_ms, first_ms;
 
     if (atomic_load_explicit(&list->content, memory_order_acquire) == NULL)
         return false; /* the main thread is about to */
@@ -227,17 +243,14 @@ look_at(struct policy_list *list, uint64_t now_ms)
         watch(list);
     list_house_lock();
     changed_ms = list->changed_ms;
+    first_ms = list->first_ms;
     list_house_unlock();
     if (changed_ms == 0) {
-        look_now_and_then(list, now_ms);
+        look_now_and_then(list, clock_monotonic_ms());
         return false;
     }
-    if (clock_monotonic_ms() - changed_ms < SETTLE_MS)
-        return true;
-    if (has_settled(list))
+    if (has_settled(list, changed_ms, first_ms))
         load(list);
-    else
-        note_change(list);
     return true;
 }
 
@@ -267,12 +280,11 @@ next_list(struct policy_list *list)
 static void
 on_tick(struct timer *timer)
 {
-    uint64_t now_ms = loop_now_ms(loader.loop);
     struct policy_list *list = NULL;
     bool is_busy = false;
 
     while (list = next_list(list), list != NULL)
-        is_busy |= look_at(list, now_ms);
+        is_busy |= look_at(list);
     free_retired(false);
     list_house_lock();
     is_busy |= !list_is_empty(&list_house.retired);
@@ -280,13 +292,15 @@ on_tick(struct timer *timer)
     timer_arm(loader.loop, timer, is_busy ? QUICK_TICK_MS : TICK_MS);
 }
 
+/* However busy a folder is, that puts nothing off. */
 static void
 on_inotify(struct watch *watch, uint32_t events)
 {
     (void)watch;
     (void)events;
     file_watch_read(loader.files);
-    timer_arm(loader.loop, &loader.tick, QUICK_TICK_MS);
+    if (loader.tick.due_ms > loop_now_ms(loader.loop) + QUICK_TICK_MS)
+        timer_arm(loader.loop, &loader.tick, QUICK_TICK_MS);
 }
 
 static void *

@@ -6,24 +6,11 @@
 
 #include "server/admin/metrics.h"
 #include "server/admin/status.h"
+#include "server/base/calendar.h"
 #include "server/policy/list.h"
 #include "server/snapshot.h"
 
 #include <inttypes.h>
-#include <time.h>
-
-#define TIME_BYTES 32
-
-static const char *
-time_text(int64_t seconds, char text[TIME_BYTES])
-{
-    time_t time = (time_t)seconds;
-    struct tm tm;
-
-    if (gmtime_r(&time, &tm) == NULL || strftime(text, TIME_BYTES, "%F %T UTC", &tm) == 0)
-        text[0] = '\0';
-    return text;
-}
 
 static void
 write_text(FILE *out, const struct status_facts *facts)
@@ -33,12 +20,12 @@ write_text(FILE *out, const struct status_facts *facts)
     for (size_t i = 0; i < lists->count; i++) {
         const struct list_conf *conf = lists->items[i];
         struct list_facts numbers;
-        char loaded[TIME_BYTES];
+        char loaded[CALENDAR_TEXT_BYTES];
 
         list_facts(conf->list, &numbers);
         fprintf(out, "%-12s %s: %" PRIu64 " entries, %" PRIu64 " KiB, of %s", i == 0 ? "lists" : "",
                 conf->name, numbers.entries, (numbers.bytes + 1023) / 1024,
-                time_text(numbers.loaded_s, loaded));
+                calendar_text(numbers.loaded_s, loaded));
         if (numbers.failures > 0)
             fprintf(out, "; newer files are no good, %" PRIu64 " times", numbers.failures);
         fprintf(out, "\n");

@@ -131,7 +131,6 @@ policy_evaluate(struct evaluation *evaluation, const struct facts *facts,
 {
     const struct policy *policy = evaluation->policy;
     struct ask ask = { .facts = facts, .hooks = hooks, .arg = arg, .evaluation = evaluation };
-
     bool says = hooks != NULL && hooks->on_rule != NULL;
 
     if (evaluation->is_over)
@@ -303,12 +302,6 @@ check_sets(struct compiler *compiler)
     }
     return 0;
 }
-
-/* What all configured things with a name begin with. */
-struct named {
-    struct place place;
-    const char *name;
-};
 
 static struct name_set *
 index_names(struct compiler *compiler, const struct config_list *list)

@@ -4,8 +4,6 @@
 
 #include "server/policy/question.h"
 
-#include "server/config/option.h"
-
 #include <stdio.h>
 #include <time.h>
 

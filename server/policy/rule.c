@@ -249,7 +249,7 @@ const struct option condition_options[] = {
     NUMBERS("status", statuses, parse_statuses, "Status of the response: 404, \"500-599\"."),
     WORDS("content_type", content_types,
           "Media type of the response: \"text/html\", \"image/*\"."),
-    { .name = "longer_than", .type = OPTION_SIZE, .offset = AT(longer_than), .min = 0,
+    { .name = "longer_than", .type = OPTION_SIZE, .offset = AT(longer_than), .min = 1,
       .text = "Its content is longer than this; when its length is not told, it is not." },
     WORDS("over", over,
           "Names of limits: this request is one too many. One is taken from the limit when all "
@@ -257,7 +257,11 @@ const struct option condition_options[] = {
     WORDS("set", sets, "Names of sets of conditions, one of which must be true."),
     GROUPS("all", all, "Groups of conditions, all of which must be true."),
     GROUPS("any", any, "Groups of conditions, one of which must be true."),
-    GROUPS("not", none, "Groups of conditions, none of which may be true."),
+    GROUPS("not", none,
+           "Groups of conditions, none of which may be true. What is not there makes no condition "
+           "true, and so its not: the user where nobody is logged in, the destination where a "
+           "group or another proxy answers (destination = \"any\" beside it is true only where "
+           "there is one)."),
     { .name = NULL },
 };
 
@@ -331,8 +335,8 @@ static const struct option rule_options[] = {
     { .name = "redirect", .type = OPTION_STRING, .offset = AT(redirect),
       .text = "Where to, a template: \"https://intranet.example/blocked?host=%{host}\"." },
     { .name = "log_only", .type = OPTION_BOOL, .offset = AT(log_only), .fallback = "false",
-      .text = "Do nothing of it. Where it was true the log says so: %{tags} has \"log_only:NAME\", and "
-              "`bascule explain ID` what would have been done." },
+      .text = "Do nothing of it. Where it was true the log says so: %{tags} has "
+              "\"log_only:NAME\", and `bascule explain ID` what would have been done." },
     { .name = "tags", .type = OPTION_STRINGS, .offset = AT(tags), .min = 1, .max = 16,
       .text = "Words for %{tags} of access logs." },
     { .name = "set_request", .type = OPTION_STRINGS, .offset = AT(set_request), .min = 1,
@@ -344,10 +348,11 @@ static const struct option rule_options[] = {
     { .name = "group", .type = OPTION_STRING, .offset = AT(group_name),
       .text = "Name of the group that answers." },
     { .name = "upstream_proxy", .type = OPTION_STRING, .offset = AT(parent_url),
-      .text = "By way of this proxy: \"http://proxy.example:3128\"; \"direct\": by none. Not to the "
-              "endpoints of a group." },
+      .text = "By way of this proxy: \"http://proxy.example:3128\"; \"direct\": by none. Not to "
+              "the endpoints of a group." },
     { .name = "source", .type = OPTION_CUSTOM, .offset = AT(source), .parse = parse_source,
-      .form = "IP address", .text = "Connect from this address of the machine; not to the endpoints of a group." },
+      .form = "IP address",
+      .text = "Connect from this address of the machine; not to the endpoints of a group." },
     { .name = "limit", .type = OPTION_STRINGS, .offset = AT(limit_names), .min = 1, .max = 16,
       .text = "Names of limits that the request counts on; what is one too many gets 429." },
     { .name = "bandwidth", .type = OPTION_SIZE, .offset = AT(bandwidth), .fallback = "0",

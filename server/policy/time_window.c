@@ -14,6 +14,7 @@
 #include "server/base/calendar.h"
 #include "server/policy/time_zone.h"
 
+#include <limits.h>
 #include <stdatomic.h>
 #include <stdio.h>
 
@@ -46,28 +47,16 @@ struct time_windows {
 
 /* ---- reading */
 
-static bool
-take_char(struct slice *text, char c)
-{
-    if (text->bytes == 0 || text->data[0] != c)
-        return false;
-    *text = slice_skip(*text, 1);
-    return true;
-}
-
 /* Exactly so many digits. */
 static bool
 take_digits(struct slice *text, unsigned digits, int *number)
 {
-    *number = 0;
-    if (text->bytes < digits)
+    struct slice taken = slice_take_digits(text, digits);
+    uint64_t value;
+
+    if (taken.bytes < digits || !slice_to_u64(taken, INT_MAX, &value))
         return false;
-    for (unsigned i = 0; i < digits; i++) {
-        if (!ascii_is_digit(text->data[i]))
-            return false;
-        *number = *number * 10 + (text->data[i] - '0');
-    }
-    *text = slice_skip(*text, digits);
+    *number = (int)value;
     return true;
 }
 
@@ -95,7 +84,7 @@ read_weekdays(struct slice text, struct days *days)
     if (!take_weekday(&text, &first))
         return false;
     last = first;
-    if (take_char(&text, '-') && !take_weekday(&text, &last))
+    if (slice_take_char(&text, '-') && !take_weekday(&text, &last))
         return false;
     for (unsigned day = first;; day = (day + 1) % 7) {
         days->weekdays |= 1u << day;
@@ -112,10 +101,10 @@ read_date(struct slice text, struct days *days)
     int leap_year = 2000; /* in which every day there is can be found */
 
     *days = (struct days){ .weekdays = 0 };
-    if (text.bytes > 5 && (!take_digits(&text, 4, &days->year) || !take_char(&text, '-') ||
+    if (text.bytes > 5 && (!take_digits(&text, 4, &days->year) || !slice_take_char(&text, '-') ||
                            days->year == 0))
         return false;
-    return take_digits(&text, 2, &days->month) && take_char(&text, '-') &&
+    return take_digits(&text, 2, &days->month) && slice_take_char(&text, '-') &&
            take_digits(&text, 2, &days->day) && text.bytes == 0 && days->month >= 1 &&
            days->month <= 12 &&
            calendar_has((struct date){ days->year > 0 ? days->year : leap_year, days->month,
@@ -127,7 +116,7 @@ take_minute(struct slice *text, int *minute)
 {
     int hour, rest;
 
-    if (!take_digits(text, 2, &hour) || !take_char(text, ':') || !take_digits(text, 2, &rest))
+    if (!take_digits(text, 2, &hour) || !slice_take_char(text, ':') || !take_digits(text, 2, &rest))
         return false;
     *minute = hour * 60 + rest;
     return rest < 60 && *minute <= DAY_MINUTES;
@@ -137,7 +126,7 @@ take_minute(struct slice *text, int *minute)
 static bool
 read_times(struct slice text, struct times *times)
 {
-    return take_minute(&text, &times->begin) && take_char(&text, '-') &&
+    return take_minute(&text, &times->begin) && slice_take_char(&text, '-') &&
            take_minute(&text, &times->end) && text.bytes == 0 && times->begin < DAY_MINUTES &&
            times->begin != times->end;
 }
@@ -156,7 +145,7 @@ read_item(struct reading *reading, struct slice item, struct err *err)
     struct days days;
 
     if (reading->day_count == ITEMS_MAX || reading->time_count == ITEMS_MAX)
-        return err_set(err, "has more than %d days or times", ITEMS_MAX);
+        return err_set(err, "has more than %d days or times; write several texts", ITEMS_MAX);
     if (slice_find(item, ':') < 0) {
         if (!read_weekdays(item, &days) && !read_date(item, &days))
             return err_set(err, "\"%.*s\" is no day; write \"Mon-Fri\", \"Sat\", \"12-24\" or "

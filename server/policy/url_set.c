@@ -152,9 +152,6 @@ url_set_add_pattern(struct url_set *set, const char *text, struct err *err)
 {
     struct pattern **more;
 
-    if (set->pattern_count == URL_PATTERNS_MAX)
-        return err_set(err, "is one expression more than the %u that a list may have",
-                       URL_PATTERNS_MAX);
     more = reallocarray(set->patterns, set->pattern_count + 1, sizeof(*more));
     if (more == NULL)
         return err_set(err, "memory is short");

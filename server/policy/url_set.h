@@ -17,8 +17,6 @@
 
 struct pattern;
 
-#define URL_PATTERNS_MAX 1000u /* each is tried for each URL */
-
 /* Embedded. Private. */
 struct url_set {
     struct domain_set hosts;
@@ -44,6 +42,7 @@ int url_set_add_pattern(struct url_set *set, const char *text, struct err *err);
 bool url_set_has(const struct url_set *set, struct slice host, struct slice path,
                  struct slice query);
 
+/* Of beginnings and of expressions. */
 static inline size_t
 url_set_count(const struct url_set *set)
 {

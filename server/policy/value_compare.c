@@ -47,27 +47,27 @@ without_as(struct slice text)
     return text.bytes > 2 && !ascii_is_digit(text.data[0]) ? slice_skip(text, 2) : text;
 }
 
-/* First and last of "500-599". */
-static void
-read_range(struct slice text, uint64_t *first, uint64_t *last)
+/* They have been read before, when they were compiled. */
+static bool
+read_statuses(struct slice a, struct port_range *x, struct slice b, struct port_range *y)
 {
-    ptrdiff_t dash = slice_find(text, '-');
-    struct slice low = slice_make(text.data, dash < 0 ? text.bytes : (size_t)dash);
-
-    *first = 0;
-    *last = UINT64_MAX;
-    (void)slice_to_u64(low, UINT64_MAX, first);
-    (void)slice_to_u64(dash < 0 ? low : slice_skip(text, (size_t)dash + 1), UINT64_MAX, last);
+    return condition_read_statuses(a, x) && condition_read_statuses(b, y);
 }
 
 static bool
 status_covers(struct slice wide, struct slice narrow)
 {
-    uint64_t first, last, from, to;
+    struct port_range x, y;
 
-    read_range(wide, &first, &last);
-    read_range(narrow, &from, &to);
-    return first <= from && to <= last;
+    return read_statuses(wide, &x, narrow, &y) && x.first <= y.first && y.last <= x.last;
+}
+
+static bool
+statuses_overlap(struct slice a, struct slice b)
+{
+    struct port_range x, y;
+
+    return !read_statuses(a, &x, b, &y) || (x.first <= y.last && y.first <= x.last);
 }
 
 static bool
@@ -128,13 +128,9 @@ is_single_valued(enum test_kind kind)
 static bool
 texts_overlap(enum test_kind kind, struct slice a, struct slice b)
 {
-    uint64_t first, last, from, to;
-
-    if (kind != TEST_STATUS)
-        return text_covers(kind, a, b) || text_covers(kind, b, a);
-    read_range(a, &first, &last);
-    read_range(b, &from, &to);
-    return first <= to && from <= last;
+    if (kind == TEST_STATUS)
+        return statuses_overlap(a, b);
+    return text_covers(kind, a, b) || text_covers(kind, b, a);
 }
 
 /* ---- many */

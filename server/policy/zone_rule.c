@@ -12,24 +12,14 @@
 /* ---- reading */
 
 static bool
-take_char(struct slice *text, char c)
-{
-    if (text->bytes == 0 || text->data[0] != c)
-        return false;
-    *text = slice_skip(*text, 1);
-    return true;
-}
-
-static bool
 take_number(struct slice *text, int max, int *number)
 {
-    size_t digits = 0;
+    uint64_t value;
 
-    *number = 0;
-    while (digits < text->bytes && ascii_is_digit(text->data[digits]) && *number <= max)
-        *number = *number * 10 + (text->data[digits++] - '0');
-    *text = slice_skip(*text, digits);
-    return digits > 0 && *number <= max;
+    if (!slice_to_u64(slice_take_digits(text, SIZE_MAX), (uint64_t)max, &value))
+        return false;
+    *number = (int)value;
+    return true;
 }
 
 static bool
@@ -42,7 +32,7 @@ is_letter(char c)
 static bool
 take_name(struct slice *text, char name[TIME_ZONE_NAME_BYTES])
 {
-    bool is_quoted = take_char(text, '<');
+    bool is_quoted = slice_take_char(text, '<');
     size_t bytes = 0;
 
     while (bytes < text->bytes &&
@@ -53,23 +43,23 @@ take_name(struct slice *text, char name[TIME_ZONE_NAME_BYTES])
     memcpy(name, text->data, bytes);
     name[bytes] = '\0';
     *text = slice_skip(*text, bytes);
-    return !is_quoted || take_char(text, '>');
+    return !is_quoted || slice_take_char(text, '>');
 }
 
 /* [+-]hh[:mm[:ss]] */
 static bool
 take_time(struct slice *text, int hours_max, int32_t *seconds)
 {
-    bool is_negative = take_char(text, '-');
+    bool is_negative = slice_take_char(text, '-');
     int hours, minutes = 0, rest = 0;
 
     if (!is_negative)
-        take_char(text, '+');
+        slice_take_char(text, '+');
     if (!take_number(text, hours_max, &hours))
         return false;
-    if (take_char(text, ':') && !take_number(text, 59, &minutes))
+    if (slice_take_char(text, ':') && !take_number(text, 59, &minutes))
         return false;
-    if (take_char(text, ':') && !take_number(text, 59, &rest))
+    if (slice_take_char(text, ':') && !take_number(text, 59, &rest))
         return false;
     *seconds = (hours * 60 + minutes) * 60 + rest;
     if (is_negative)
@@ -92,13 +82,13 @@ take_offset(struct slice *text, struct zone_offset *offset)
 static bool
 take_day(struct slice *text, struct turn *turn)
 {
-    if (take_char(text, 'M')) {
+    if (slice_take_char(text, 'M')) {
         turn->kind = TURN_MONTH;
-        return take_number(text, 12, &turn->month) && turn->month >= 1 && take_char(text, '.') &&
-               take_number(text, 5, &turn->week) && turn->week >= 1 && take_char(text, '.') &&
-               take_number(text, 6, &turn->day);
+        return take_number(text, 12, &turn->month) && turn->month >= 1 &&
+               slice_take_char(text, '.') && take_number(text, 5, &turn->week) &&
+               turn->week >= 1 && slice_take_char(text, '.') && take_number(text, 6, &turn->day);
     }
-    turn->kind = take_char(text, 'J') ? TURN_DAY_NO_29 : TURN_DAY;
+    turn->kind = slice_take_char(text, 'J') ? TURN_DAY_NO_29 : TURN_DAY;
     return take_number(text, 365, &turn->day) &&
            (turn->kind == TURN_DAY || turn->day >= 1);
 }
@@ -107,8 +97,8 @@ static bool
 take_turn(struct slice *text, struct turn *turn)
 {
     turn->seconds = 2 * 3600;
-    return take_char(text, ',') && take_day(text, turn) &&
-           (!take_char(text, '/') || take_time(text, HOURS_MAX, &turn->seconds));
+    return slice_take_char(text, ',') && take_day(text, turn) &&
+           (!slice_take_char(text, '/') || take_time(text, HOURS_MAX, &turn->seconds));
 }
 
 bool

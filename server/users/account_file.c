@@ -5,18 +5,15 @@
 
 #include "server/users/account_file.h"
 
-#include "server/opener.h"
+#include "server/file_read.h"
 #include "server/registry.h"
 #include "server/tls/reread.h"
 #include "server/users/account_table.h"
 #include "server/users/secrets.h"
 
-#include <errno.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #define FILE_BYTES_MAX (64u << 20)
 
@@ -33,55 +30,12 @@ struct account_file {
 
 /* ---- from files */
 
+/* A path of NULL is an empty file. */
 static int
-read_all(int fd, char *data, size_t bytes)
+read_text(const char *path, struct slice *text, struct err *err)
 {
-    for (size_t at = 0; at < bytes;) {
-        ssize_t n = read(fd, data + at, bytes - at);
-
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0)
-            return -1; /* shorter than a moment ago: it is being written */
-        at += (size_t)n;
-    }
-    return 0;
-}
-
-/* The whole file, allocated; a path of NULL is an empty one. */
-static int
-read_file(const char *path, struct slice *text, struct err *err)
-{
-    struct stat st;
-    char *data;
-    int fd, result = 0;
-
     *text = slice_make(NULL, 0);
-    if (path == NULL)
-        return 0;
-    fd = opener_open(path, err);
-    if (fd < 0)
-        return -1;
-    if (fstat(fd, &st) < 0 || st.st_size > (off_t)FILE_BYTES_MAX) {
-        close(fd);
-        return err_set(err, "%s: is larger than %u bytes", path, FILE_BYTES_MAX);
-    }
-    data = malloc((size_t)st.st_size + 1);
-    if (data == NULL)
-        result = err_set(err, "%s: out of memory", path);
-    else if (read_all(fd, data, (size_t)st.st_size) < 0)
-        result = err_set(err, "%s: cannot be read, or is being written", path);
-    close(fd);
-    *text = slice_make(data, (size_t)st.st_size);
-    return result;
-}
-
-static void
-free_text(struct slice text)
-{
-    if (text.data != NULL)
-        explicit_bzero((char *)text.data, text.bytes);
-    free((char *)text.data);
+    return path != NULL ? file_read(path, FILE_BYTES_MAX, text, err) : 0;
 }
 
 static uint64_t
@@ -124,14 +78,13 @@ read_again(struct account_file *file, struct err *err)
 {
     const struct account_source *source = &file->source;
     struct slice users, groups = { NULL, 0 };
-    struct account_table *table;
+    struct account_table *table = NULL;
     uint64_t digest;
     int result = -1;
 
-    if (read_file(source->file, &users, err) == 0 &&
-        read_file(source->groups, &groups, err) == 0) {
+    if (read_text(source->file, &users, err) == 0 &&
+        read_text(source->groups, &groups, err) == 0) {
         digest = digest_of(users, groups);
-        table = NULL;
         if (is_same(file, digest))
             result = 0;
         else if ((table = account_table_new(source, users, groups, err)) != NULL)
@@ -139,8 +92,8 @@ read_again(struct account_file *file, struct err *err)
         if (table != NULL)
             put_table(file, table, digest);
     }
-    free_text(users);
-    free_text(groups);
+    file_text_free(&users);
+    file_text_free(&groups);
     return result;
 }
 

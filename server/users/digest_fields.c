@@ -6,42 +6,35 @@
 
 #define PARAMETERS_MAX 32 /* unknown ones are passed over: RFC 7616 section 3.4 */
 
-/* What has no member of its own. */
-struct others {
+/* With what is only looked at here. */
+struct reading {
+    struct digest_fields fields;
     struct slice qop, userhash, username_ext;
-};
-
-struct target {
-    struct digest_fields *fields;
-    struct others *others;
 };
 
 static const struct parameter {
     struct slice name;
-    bool is_other;
     size_t offset;
 } parameters[] = {
-#define FIELD(name_, member_) \
-    { SLICE_INIT(name_), false, offsetof(struct digest_fields, member_) }
-#define OTHER(name_, member_) { SLICE_INIT(name_), true, offsetof(struct others, member_) }
-    FIELD("username", username), FIELD("realm", realm),       FIELD("nonce", nonce),
-    FIELD("uri", uri),           FIELD("response", response), FIELD("cnonce", cnonce),
-    FIELD("opaque", opaque),     FIELD("nc", nc),             FIELD("algorithm", algorithm),
-    OTHER("qop", qop),           OTHER("userhash", userhash), OTHER("username*", username_ext),
+#define FIELD(name_, member_) { SLICE_INIT(name_), offsetof(struct reading, member_) }
+    FIELD("username", fields.username), FIELD("realm", fields.realm),
+    FIELD("nonce", fields.nonce),       FIELD("uri", fields.uri),
+    FIELD("response", fields.response), FIELD("cnonce", fields.cnonce),
+    FIELD("opaque", fields.opaque),     FIELD("nc", fields.nc),
+    FIELD("algorithm", fields.algorithm),
+    FIELD("qop", qop),                  FIELD("userhash", userhash),
+    FIELD("username*", username_ext),
 #undef FIELD
-#undef OTHER
 };
 
 /* False: it was there already. */
 static bool
-store(const struct target *target, struct slice name, struct slice value)
+store(struct reading *reading, struct slice name, struct slice value)
 {
     for (size_t i = 0; i < ARRAY_COUNT(parameters); i++) {
-        const struct parameter *parameter = &parameters[i];
-        char *base = parameter->is_other ? (char *)target->others : (char *)target->fields;
-        struct slice *at = (void *)(base + parameter->offset);
+        struct slice *at = (void *)((char *)reading + parameters[i].offset);
 
-        if (!slice_equal_nocase(name, parameter->name))
+        if (!slice_equal_nocase(name, parameters[i].name))
             continue;
         if (at->data != NULL)
             return false;
@@ -121,14 +114,15 @@ decode_ext(struct slice text, struct arena *arena, struct slice *name)
 }
 
 static bool
-find_name(struct digest_fields *fields, const struct others *others, struct arena *arena)
+find_name(struct reading *reading, struct arena *arena)
 {
-    if ((fields->username.data != NULL) == (others->username_ext.data != NULL))
+    struct slice *name = &reading->fields.username;
+
+    if ((name->data != NULL) == (reading->username_ext.data != NULL))
         return false;
-    if (others->username_ext.data != NULL &&
-        !decode_ext(others->username_ext, arena, &fields->username))
+    if (name->data == NULL && !decode_ext(reading->username_ext, arena, name))
         return false;
-    return user_name_is_good(fields->username);
+    return user_name_is_good(*name);
 }
 
 /* ---- the whole */
@@ -146,32 +140,37 @@ find_count(struct digest_fields *fields)
 }
 
 static bool
-is_offered(const struct others *others)
+is_offered(const struct reading *reading)
 {
-    return slice_equal_nocase(others->qop, SLICE("auth")) &&
-           (others->userhash.data == NULL ||
-            slice_equal_nocase(others->userhash, SLICE("false")));
+    return slice_equal_nocase(reading->qop, SLICE("auth")) &&
+           (reading->userhash.data == NULL ||
+            slice_equal_nocase(reading->userhash, SLICE("false")));
+}
+
+static bool
+is_whole(const struct digest_fields *fields)
+{
+    return fields->realm.data != NULL && fields->nonce.bytes > 0 && fields->uri.bytes > 0 &&
+           fields->response.bytes > 0 && fields->cnonce.bytes > 0;
 }
 
 enum credentials
 digest_parse(struct slice value, struct arena *arena, struct digest_fields *fields)
 {
-    struct others others = { 0 };
-    const struct target target = { fields, &others };
+    struct reading reading = { .qop = { NULL, 0 } };
     struct slice rest, name;
     enum credentials found;
 
-    *fields = (struct digest_fields){ 0 };
     if (!credentials_are(value, SLICE("Digest"), &rest))
         return CREDENTIALS_NONE;
     for (unsigned i = 0; (found = credentials_next(&rest, arena, &name, &value)) !=
                          CREDENTIALS_NONE; i++) {
-        if (found == CREDENTIALS_BAD || i >= PARAMETERS_MAX || !store(&target, name, value))
+        if (found == CREDENTIALS_BAD || i >= PARAMETERS_MAX || !store(&reading, name, value))
             return CREDENTIALS_BAD;
     }
-    if (!find_name(fields, &others, arena) || !find_count(fields) || !is_offered(&others) ||
-        fields->realm.data == NULL || fields->nonce.bytes == 0 || fields->uri.bytes == 0 ||
-        fields->response.bytes == 0 || fields->cnonce.bytes == 0)
+    if (!find_name(&reading, arena) || !find_count(&reading.fields) || !is_offered(&reading) ||
+        !is_whole(&reading.fields))
         return CREDENTIALS_BAD;
+    *fields = reading.fields;
     return CREDENTIALS_GOOD;
 }

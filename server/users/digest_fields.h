@@ -13,8 +13,8 @@ struct digest_fields {
     uint32_t count;         /* of nc; never 0 */
 };
 
-/* Slices of value, or of arena where there were escapes. BAD also for what we did not
- * offer: a quality of protection other than auth, hashed names. */
+/* Slices of value, or of arena where there were escapes; *fields is filled when they are GOOD.
+ * BAD also for what we did not offer: a quality of protection other than auth, hashed names. */
 enum credentials digest_parse(struct slice value, struct arena *arena,
                               struct digest_fields *fields);
 

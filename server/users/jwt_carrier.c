@@ -22,14 +22,16 @@ next_pair(struct slice *list, struct slice *pair)
     return true;
 }
 
-/* Names of cookies are told apart by case. */
+/* Names of cookies are told apart by case, and not by blanks around them, which origins pass
+ * over (section 5.2). */
 static bool
 is_cookie(struct slice pair, struct slice name, struct slice *value)
 {
-    if (pair.bytes <= name.bytes || pair.data[name.bytes] != '=' ||
-        !slice_starts_with(pair, name))
+    ptrdiff_t equals = slice_find(pair, '=');
+
+    if (equals < 0 || !slice_equal(slice_trim(slice_make(pair.data, (size_t)equals)), name))
         return false;
-    *value = slice_skip(pair, name.bytes + 1);
+    *value = slice_trim(slice_skip(pair, (size_t)equals + 1));
     if (value->bytes >= 2 && value->data[0] == '"' && value->data[value->bytes - 1] == '"')
         *value = slice_make(value->data + 1, value->bytes - 2);
     return true;

@@ -6,17 +6,14 @@
 
 #include "server/users/jwt_keys.h"
 
-#include "server/opener.h"
+#include "server/file_read.h"
 #include "server/registry.h"
 #include "server/tls/reread.h"
 
-#include <errno.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <unistd.h>
 
-#define GAP_MS 10000u    /* between two fetches, whatever tokens say and whatever fails */
 #define FETCH_MS 60000u  /* a fetch that takes longer is taken to be lost */
 #define WAITERS_MAX 1024u
 
@@ -76,44 +73,18 @@ jwt_keys_take(struct jwt_keys *keys)
 
 /* ---- from a file */
 
-/* Returns its bytes, one more than may be at most; -1: cannot be read. */
-static ssize_t
-read_all(int fd, char *data, size_t room)
-{
-    size_t bytes = 0;
-
-    while (bytes < room) {
-        ssize_t n = read(fd, data + bytes, room - bytes);
-
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return -1;
-        if (n == 0)
-            break;
-        bytes += (size_t)n;
-    }
-    return (ssize_t)bytes;
-}
-
 static struct jwks *
 read_jwks(const char *path, struct err *err)
 {
-    char *data = malloc(JWKS_BYTES_MAX + 1);
-    struct jwks *jwks = NULL;
-    int fd = opener_open(path, err);
-    ssize_t bytes = fd >= 0 && data != NULL ? read_all(fd, data, JWKS_BYTES_MAX + 1) : -1;
+    struct jwks *jwks;
+    struct slice text;
 
-    if (fd >= 0 && bytes < 0)
-        err_errno(err, "%s: cannot be read", path);
-    if (bytes >= 0) {
-        jwks = jwks_parse(slice_make(data, (size_t)bytes), err);
-        if (jwks == NULL)
-            err_prefix(err, "%s: ", path);
-    }
-    if (fd >= 0)
-        close(fd);
-    free(data);
+    if (file_read(path, JWKS_BYTES_MAX, &text, err) < 0)
+        return NULL;
+    jwks = jwks_parse(text, err);
+    if (jwks == NULL)
+        err_prefix(err, "%s: ", path);
+    file_text_free(&text);
     return jwks;
 }
 
@@ -226,31 +197,27 @@ jwt_keys_url(const struct jwt_keys *keys)
     return keys->url;
 }
 
+/* Under the lock: whether the last fetch began that long ago, and is over or lost. */
 static bool
-is_due(const struct jwt_keys *keys, uint32_t refresh_ms, uint64_t now_ms)
+is_due(const struct jwt_keys *keys, uint32_t after_ms, uint64_t now_ms)
 {
     /* Threads look at their clocks at different times. */
     uint64_t age_ms = now_ms > keys->begun_ms ? now_ms - keys->begun_ms : 0;
 
     if (keys->url == NULL)
         return false;
-    if (keys->begun_ms == 0)
-        return true;
-    if (keys->is_fetching)
-        return age_ms >= FETCH_MS;
-    if (keys->is_wanted || keys->is_failed)
-        return age_ms >= GAP_MS;
-    return age_ms >= (refresh_ms > GAP_MS ? refresh_ms : GAP_MS);
+    return keys->begun_ms == 0 || age_ms >= (keys->is_fetching ? FETCH_MS : after_ms);
 }
 
 bool
-jwt_keys_begin_fetch(struct jwt_keys *keys, uint32_t refresh_ms, uint64_t now_ms)
+jwt_keys_begin_fetch(struct jwt_keys *keys, const struct jwt_keys_pace *pace, uint64_t now_ms)
 {
     bool begins;
 
     pthread_mutex_lock(&keys->lock);
     keys->is_polled = true;
-    begins = is_due(keys, refresh_ms, now_ms);
+    begins = is_due(keys, keys->is_wanted || keys->is_failed ? pace->retry_ms : pace->refresh_ms,
+                    now_ms);
     if (begins) {
         keys->is_fetching = true;
         keys->is_wanted = false;
@@ -309,14 +276,15 @@ jwt_keys_fail(struct jwt_keys *keys)
 
 /* Under the lock. What was fetched a moment ago is as good as it gets. */
 static bool
-can_wait(const struct jwt_keys *keys, uint64_t now_ms)
+can_wait(const struct jwt_keys *keys, const struct jwt_keys_pace *pace, uint64_t now_ms)
 {
     return keys->is_polled && keys->waiter_count < WAITERS_MAX &&
-           (keys->is_fetching || is_due(keys, 0, now_ms));
+           (keys->is_fetching || is_due(keys, pace->retry_ms, now_ms));
 }
 
 struct jwt_keys_waiter *
-jwt_keys_wait(struct jwt_keys *keys, struct exchange *ex, uint64_t now_ms)
+jwt_keys_wait(struct jwt_keys *keys, const struct jwt_keys_pace *pace, struct exchange *ex,
+              uint64_t now_ms)
 {
     struct jwt_keys_waiter *waiter = calloc(1, sizeof(*waiter));
     bool waits;
@@ -326,7 +294,7 @@ jwt_keys_wait(struct jwt_keys *keys, struct exchange *ex, uint64_t now_ms)
     *waiter = (struct jwt_keys_waiter){ .mail.deliver = on_answer, .keys = keys,
                                         .worker = ex->worker, .ex = ex };
     pthread_mutex_lock(&keys->lock);
-    waits = can_wait(keys, now_ms);
+    waits = can_wait(keys, pace, now_ms);
     if (waits) {
         keys->is_wanted = !keys->is_fetching;
         list_push_back(&keys->waiters, &waiter->link);

@@ -29,14 +29,21 @@ struct jwks *jwt_keys_take(struct jwt_keys *keys);
 
 /* ---- who fetches them */
 
+/* How long after the last fetch began there may be another. */
+struct jwt_keys_pace {
+    uint32_t refresh_ms; /* whatever happens */
+    uint32_t retry_ms;   /* when it failed, or a token names a key that it did not bring */
+};
+
 /* NULL: they are those of a file. */
 const char *jwt_keys_url(const struct jwt_keys *keys);
 
-/* Whether they are to be fetched now: they are older than refresh_ms, the last fetch
+/* Whether they are to be fetched now: they are older than the pace says, the last fetch
  * failed a while ago, or a token names a key that is not among them. Then they are the
  * caller's to fetch, for a minute: others are told false. now_ms is monotonic. Who calls
  * this once is taken to call it every second or so. */
-bool jwt_keys_begin_fetch(struct jwt_keys *keys, uint32_t refresh_ms, uint64_t now_ms);
+bool jwt_keys_begin_fetch(struct jwt_keys *keys, const struct jwt_keys_pace *pace,
+                          uint64_t now_ms);
 
 /* Ends a fetch with a document. 1: it holds something new; 0: as before; -1 with err, which
  * does not name the URL: what was there stays. Whoever waits goes on. */
@@ -52,8 +59,8 @@ struct jwt_keys_waiter;
 /* Has them fetched, for an exchange that cannot go on without: its road is resumed when
  * that has ended. NULL: they were fetched a moment ago, are never fetched, or too many
  * wait; nobody is resumed then. */
-struct jwt_keys_waiter *jwt_keys_wait(struct jwt_keys *keys, struct exchange *ex,
-                                      uint64_t now_ms);
+struct jwt_keys_waiter *jwt_keys_wait(struct jwt_keys *keys, const struct jwt_keys_pace *pace,
+                                      struct exchange *ex, uint64_t now_ms);
 
 /* Whether the wait is over; frees the waiter then. */
 bool jwt_keys_waited(struct jwt_keys_waiter *waiter);

@@ -50,10 +50,15 @@ static const struct option options[] = {
       .text = "File of the CA certificates (PEM) that the host in keys_url is verified by; the "
               "system's when not given. A group has its own." },
     { .name = "keys_refresh", .type = OPTION_TIME,
-      .offset = offsetof(struct jwt_users_conf, keys_refresh_ms), .fallback = "1h",
+      .offset = offsetof(struct jwt_users_conf, keys_pace.refresh_ms), .fallback = "1h",
       .min = MINUTE, .max = 24 * 60 * MINUTE,
       .text = "How often keys are fetched. When a token names a key that is not among them, they "
-              "are fetched at once, but not more than every 10 seconds." },
+              "are fetched at once, as far as keys_retry lets them." },
+    { .name = "keys_retry", .type = OPTION_TIME,
+      .offset = offsetof(struct jwt_users_conf, keys_pace.retry_ms), .fallback = "10s",
+      .min = 1000, .max = MINUTE,
+      .text = "How long after a fetch the next one may begin: when it failed, or tokens name keys "
+              "that it did not bring, which anybody's may." },
     { .name = "algorithms", .type = OPTION_STRINGS,
       .offset = offsetof(struct jwt_users_conf, algorithm_names),
       .fallback = "RS256, ES256, EdDSA", .min = 1, .max = JWT_ALGORITHM_COUNT,
@@ -173,22 +178,14 @@ check_algorithms(struct jwt_users_conf *own, struct err *err)
     return 0;
 }
 
-static bool
-is_token(const char *name)
+static int
+check_cookie(const char *name, struct err *err)
 {
     const char *end = name + strlen(name);
 
-    return name < end && scan_token(name, end) == end;
-}
-
-static int
-check_field(const char *option, const char *name, struct err *err)
-{
-    if (!is_token(name))
-        return err_set(err, "%s: \"%s\" cannot be the name of a header field", option, name);
-    if (field_flags(field_id_of(slice_of(name))) & (FIELD_HOP | FIELD_FRAMING))
-        return err_set(err, "%s: %s has a meaning of its own on a connection", option, name);
-    return 0;
+    if (name < end && scan_token(name, end) == end)
+        return 0;
+    return err_set(err, "token_cookie: \"%s\" cannot be the name of a cookie", name);
 }
 
 static int
@@ -196,11 +193,9 @@ check_carrier(const struct jwt_carrier *carrier, struct err *err)
 {
     if (carrier->field != NULL && carrier->cookie != NULL)
         return err_set(err, "token_field and token_cookie exclude each other");
-    if (carrier->field != NULL)
-        return check_field("token_field", carrier->field, err);
-    if (carrier->cookie != NULL && !is_token(carrier->cookie))
-        return err_set(err, "token_cookie: \"%s\" cannot be the name of a cookie", carrier->cookie);
-    return 0;
+    if (carrier->cookie != NULL)
+        return check_cookie(carrier->cookie, err);
+    return users_check_field("token_field", slice_of(carrier->field), err);
 }
 
 static int
@@ -215,7 +210,7 @@ finish(struct users_conf *users, struct conf *conf, struct arena *arena, struct 
     for (size_t i = 0; i < own->fields.count; i++) {
         const struct jwt_field_conf *field = own->fields.items[i];
 
-        if (check_field("fields: field", field->field, err) < 0)
+        if (users_check_field("fields: field", slice_of(field->field), err) < 0)
             return -1;
     }
     return 0;
@@ -298,7 +293,8 @@ waits(const struct shown *shown, struct login *login, struct exchange *ex, bool 
 {
     if (has_waited)
         return false;
-    login->state = jwt_keys_wait(shown->own->keys, ex, clock_monotonic_ms());
+    login->state = jwt_keys_wait(shown->own->keys, &shown->own->keys_pace, ex,
+                                 clock_monotonic_ms());
     return login->state != NULL;
 }
 

@@ -22,7 +22,7 @@ struct jwt_users_conf {
     struct group_conf *keys_group;    /* that is asked for keys_url; NULL: the host in it */
     const char *keys_ca;
     struct tls_context *keys_tls;     /* who vouches for that host; in the snapshot */
-    uint32_t keys_refresh_ms;
+    struct jwt_keys_pace keys_pace;
     struct strings algorithm_names;
     struct jwt_rules rules;
     uint32_t leeway_ms;

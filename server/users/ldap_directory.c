@@ -11,7 +11,7 @@
 #include "server/users/ldap_inside.h"
 
 #include "server/base/clock.h"
-#include "server/opener.h"
+#include "server/file_read.h"
 #include "server/registry.h"
 #include "server/tls/reread.h"
 #include "server/users/secrets.h"
@@ -59,24 +59,16 @@ ldap_check_built(struct err *err)
 static int
 read_password(const char *path, char password[LDAP_PASSWORD_BYTES_MAX], struct err *err)
 {
-    int fd = opener_open(path, err);
-    size_t bytes = 0;
-    ssize_t n;
+    struct slice text;
+    size_t bytes;
 
-    if (fd < 0)
+    if (file_read(path, LDAP_PASSWORD_BYTES_MAX - 1, &text, err) < 0)
         return -1;
-    while (bytes < LDAP_PASSWORD_BYTES_MAX &&
-           (n = read(fd, password + bytes, LDAP_PASSWORD_BYTES_MAX - bytes)) != 0) {
-        if (n < 0 && errno != EINTR)
-            break;
-        bytes += n > 0 ? (size_t)n : 0;
-    }
-    close(fd);
-    if (bytes == LDAP_PASSWORD_BYTES_MAX)
-        return err_set(err, "%s: is too long for a password", path);
+    bytes = strcspn(text.data, "\r\n"); /* or up to a NUL */
+    memcpy(password, text.data, bytes);
     password[bytes] = '\0';
-    password[strcspn(password, "\r\n")] = '\0';
-    return password[0] != '\0' ? 0 : err_set(err, "%s: has no password on its first line", path);
+    file_text_free(&text);
+    return bytes > 0 ? 0 : err_set(err, "%s: has no password on its first line", path);
 }
 
 static int
@@ -120,9 +112,9 @@ string_of(struct ldap_conf *conf, unsigned i)
 }
 
 static void
-close_all(struct ldap_directory *directory)
+close_list(struct list *connections)
 {
-    list_each(link, &directory->idle) {
+    list_each(link, connections) {
         list_remove(link);
         ldap_connection_close(container_of(link, struct ldap_connection, link));
     }
@@ -136,7 +128,7 @@ free_directory(struct registered *object)
 
     reread_drop(&directory->reread);
     must(directory->lent == 0);
-    close_all(directory);
+    close_list(&directory->idle);
     pthread_cond_destroy(&directory->is_free);
     pthread_mutex_destroy(&directory->lock);
     for (unsigned i = 0; (string = string_of(&directory->conf, i)) != NULL; i++)
@@ -336,15 +328,6 @@ take_turn(struct ldap_proof *proof, struct list *old)
     }
     pthread_mutex_unlock(&directory->lock);
     return may_ask;
-}
-
-static void
-close_list(struct list *old)
-{
-    list_each(link, old) {
-        list_remove(link);
-        ldap_connection_close(container_of(link, struct ldap_connection, link));
-    }
 }
 
 /* Takes proof->connection, which may be NULL. */

@@ -21,7 +21,6 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
-#define CLIENT_ATTEMPTS_MAX 16u /* under way of one client, so that it leaves room for others */
 #define USER_BYTES_MAX (256u * 1024)
 
 struct waiter {
@@ -194,7 +193,7 @@ new_attempt(const struct password_check *check, const struct users_conf *users,
 static struct attempt *
 find_attempt(const struct users_conf *users, const struct shown *shown, bool *is_full)
 {
-    unsigned of_client = 0;
+    int64_t of_client = 0;
 
     list_each(link, &under_way) {
         struct attempt *attempt = container_of(link, struct attempt, link);
@@ -204,7 +203,7 @@ find_attempt(const struct users_conf *users, const struct shown *shown, bool *is
             return attempt;
         of_client += attempt->lockout.client == shown->lockout.client;
     }
-    *is_full = of_client >= CLIENT_ATTEMPTS_MAX;
+    *is_full = of_client >= users->max_logins;
     return NULL;
 }
 

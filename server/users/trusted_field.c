@@ -9,7 +9,6 @@
 
 #include "server/users/members.h"
 
-#include "server/http/scan.h"
 #include "server/policy/prefix_set.h"
 #include "server/tls/tls_session.h"
 
@@ -40,28 +39,18 @@ static const struct option options[] = {
 };
 
 static int
-check_header(const char *option, const char *name, struct err *err)
-{
-    const char *end;
-
-    if (name == NULL)
-        return 0;
-    end = name + strlen(name);
-    if (name == end || scan_token(name, end) != end)
-        return err_set(err, "%s: \"%s\" cannot be the name of a header field", option, name);
-    return 0;
-}
-
-static int
 finish(struct users_conf *users, struct conf *conf, struct arena *arena, struct err *err)
 {
     const struct trusted_field_conf *own = (const struct trusted_field_conf *)users;
 
     (void)conf;
     (void)arena;
-    if (check_header("user_header", own->user_header, err) < 0)
+    if (users_check_field("user_header", slice_of(own->user_header), err) < 0)
         return -1;
-    return check_header("groups_header", own->groups_header, err);
+    for (size_t i = 0; i < own->fronts.count; i++)
+        if (own->fronts.items[i].bytes == 0) /* which a certificate without names has, too */
+            return err_set(err, "fronts: \"\" is nobody's name");
+    return users_check_field("groups_header", slice_of(own->groups_header), err);
 }
 
 /* ---- who says so */
@@ -92,23 +81,24 @@ is_believed(const struct trusted_field_conf *own, struct exchange *ex)
 
 /* ---- what they say */
 
-/* The value of the only field of that name; empty: there is none, or several. */
-static struct slice
-only_value(const struct exchange *ex, struct slice name)
+/* The value of the field of that name; empty: there is none. False: there are several, and
+ * one may be the client's. */
+static bool
+only_value(const struct exchange *ex, struct slice name, struct slice *value)
 {
     const struct fields *fields = &ex->request.fields;
-    struct slice value = { NULL, 0 };
     unsigned count = 0;
 
+    *value = slice_make(NULL, 0);
     for (uint32_t i = 0; i < fields->count; i++)
         if (slice_equal_nocase(fields->items[i].name, name)) {
-            value = fields->items[i].value;
+            *value = fields->items[i].value;
             count++;
         }
-    return count == 1 ? value : slice_make(NULL, 0);
+    return count <= 1;
 }
 
-/* False: too many, or no names. */
+/* False: too many, or no names; who has fewer groups may pass where he should not. */
 static bool
 read_groups(const struct trusted_field_conf *own, struct user *user, struct exchange *ex)
 {
@@ -116,7 +106,8 @@ read_groups(const struct trusted_field_conf *own, struct user *user, struct exch
 
     if (own->groups_header == NULL)
         return true;
-    list = only_value(ex, slice_of(own->groups_header));
+    if (!only_value(ex, slice_of(own->groups_header), &list))
+        return false;
     groups = arena_alloc(&ex->arena, GROUPS_MAX * sizeof(*groups));
     if (groups == NULL)
         return false;
@@ -142,9 +133,8 @@ login_of(const struct users_conf *users, struct login *login, struct exchange *e
         login->detail = "header field of a client that is not trusted to name users";
         return LOGIN_NONE;
     }
-    said.name = only_value(ex, name);
-    if (user_name_is_good(said.name) && read_groups(own, &said, ex) &&
-        user_copy(user, &said, &ex->arena))
+    if (only_value(ex, name, &said.name) && user_name_is_good(said.name) &&
+        read_groups(own, &said, ex) && user_copy(user, &said, &ex->arena))
         return LOGIN_OK;
     login->detail = "malformed header field of a trusted proxy";
     return LOGIN_WRONG;
@@ -154,10 +144,11 @@ login_of(const struct users_conf *users, struct login *login, struct exchange *e
 static void
 strip_field(const char *header, bool is_believed_now, struct exchange *ex)
 {
-    struct slice name = slice_of(header), value = only_value(ex, name);
+    struct slice name = slice_of(header), value;
+    bool is_one = only_value(ex, name, &value);
 
     (void)users_remove_field(ex, name);
-    if (is_believed_now && value.bytes > 0)
+    if (is_believed_now && is_one && value.bytes > 0)
         fields_add_name(&ex->request.fields, &ex->arena, name, value);
 }
 

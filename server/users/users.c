@@ -62,6 +62,10 @@ const struct option users_options[] = {
     { .name = "lock_time", .type = OPTION_TIME, .offset = offsetof(struct users_conf, lock_ms),
       .fallback = "15m", .min = 1000, .max = DAY,
       .text = "How long failures count, and how long the lock lasts." },
+    { .name = "max_logins", .type = OPTION_INT, .offset = offsetof(struct users_conf, max_logins),
+      .fallback = "16", .min = 1, .max = 256,
+      .text = "Passwords of one client (IPv6: network of 64 bits) that are checked, or wait for "
+              "it, at a time, so that it leaves room for others; more are answered with 503." },
     { .name = "user_field", .type = OPTION_STRING,
       .offset = offsetof(struct users_conf, user_field),
       .text = "Name of a header field in which the origin is told the user's name; one of that "
@@ -71,30 +75,28 @@ const struct option users_options[] = {
 
 /* ---- the configuration */
 
-static int
-check_user_field(const struct users_conf *users, struct err *err)
-{
-    struct slice name = slice_of(users->user_field);
-    unsigned flags;
-
-    if (users->user_field == NULL)
-        return 0;
-    if (name.bytes == 0 || scan_token(name.data, name.data + name.bytes) != name.data + name.bytes)
-        return err_set(err, "user_field: \"%s\" cannot be the name of a header field",
-                       users->user_field);
-    flags = field_flags(field_id_of(name));
-    if (flags & (FIELD_HOP | FIELD_FRAMING))
-        return err_set(err, "user_field: %s has a meaning of its own on a connection",
-                       users->user_field);
-    return 0;
-}
-
 int
 users_check_path(const char *option, const char *path, struct err *err)
 {
     if (path == NULL || path[0] == '/')
         return 0;
     return err_set(err, "%s: \"%s\" is not an absolute path", option, path);
+}
+
+int
+users_check_field(const char *option, struct slice name, struct err *err)
+{
+    const char *end = name.data + name.bytes;
+
+    if (name.data == NULL)
+        return 0;
+    if (name.bytes == 0 || scan_token(name.data, end) != end)
+        return err_set(err, "%s: \"%.*s\" cannot be the name of a header field", option,
+                       SLICE_ARG(name));
+    if (field_flags(field_id_of(name)) & (FIELD_HOP | FIELD_FRAMING))
+        return err_set(err, "%s: %.*s has a meaning of its own on a connection", option,
+                       SLICE_ARG(name));
+    return 0;
 }
 
 static int
@@ -104,7 +106,7 @@ finish(struct users_conf *users, struct conf *conf, struct arena *arena, struct 
         users->realm = users->name;
     if (!user_name_is_good(slice_of(users->realm)))
         return err_set(err, "realm: is empty, too long or has characters that cannot be shown");
-    if (check_user_field(users, err) < 0)
+    if (users_check_field("user_field", slice_of(users->user_field), err) < 0)
         return -1;
     return users->ops->finish != NULL ? users->ops->finish(users, conf, arena, err) : 0;
 }
@@ -166,21 +168,27 @@ users_named(const struct conf *conf, const char *name, struct err *err)
 
 /* ---- upstream */
 
-/* Many origins read X_User as X-User (RFC 3875 section 4.1.18 makes both one). */
+static char
+letter_of(char c)
+{
+    return c == '_' ? '-' : ascii_lower(c);
+}
+
+bool
+users_fields_are_alike(struct slice a, struct slice b)
+{
+    if (a.bytes != b.bytes)
+        return false;
+    for (size_t i = 0; i < a.bytes; i++)
+        if (letter_of(a.data[i]) != letter_of(b.data[i]))
+            return false;
+    return true;
+}
+
 static bool
 is_alike(const struct field *field, void *arg)
 {
-    const struct slice *name = arg;
-
-    if (field->name.bytes != name->bytes)
-        return false;
-    for (size_t i = 0; i < name->bytes; i++) {
-        char a = ascii_lower(field->name.data[i]), b = ascii_lower(name->data[i]);
-
-        if (a != b && !((a == '-' || a == '_') && (b == '-' || b == '_')))
-            return false;
-    }
-    return true;
+    return users_fields_are_alike(field->name, *(const struct slice *)arg);
 }
 
 unsigned

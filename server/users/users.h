@@ -26,6 +26,7 @@ struct users_conf {
     bool has_cache;          /* that was said, not assumed */
     int64_t max_failures;    /* of one user and client, then locked ... */
     uint32_t lock_ms;        /* ... for this long */
+    int64_t max_logins;      /* passwords of one client that are checked at a time */
     const char *user_field;  /* header field that tells the origin the name; NULL: none */
 };
 
@@ -96,6 +97,10 @@ struct users_conf *users_named(const struct conf *conf, const char *name, struct
  * folder. NULL is fine. */
 int users_check_path(const char *option, const char *path, struct err *err);
 
+/* And for names of header fields: tokens (RFC 9110 section 5.1), and none that belongs to a
+ * connection or decides where a message ends or goes. data NULL is fine. */
+int users_check_field(const char *option, struct slice name, struct err *err);
+
 /* For a request that goes upstream: takes out the credentials, and any user_field that the
  * client has put there; says in it who the user is, if login has one, and adds what came
  * with the proof. To be called for whatever policy with these users judges, asked or not
@@ -103,8 +108,12 @@ int users_check_path(const char *option, const char *path, struct err *err);
 void users_tell_origin(const struct users_conf *users, const struct login *login,
                        struct exchange *ex);
 
-/* Takes all fields of that name out of the request, and those that origins may take for
- * it: with "_" for "-". Returns how many there were. */
+/* Whether origins may take a field of one name for the other's: in any case, and with "_"
+ * for "-", which are one to those that make variables of names (RFC 3875 section 4.1.18). */
+bool users_fields_are_alike(struct slice a, struct slice b);
+
+/* Takes all fields of that name out of the request, and those that are like it. Returns how
+ * many there were. */
 unsigned users_remove_field(struct exchange *ex, struct slice name);
 
 /* The secrets of this process, that caches are keyed with and nonces signed: before

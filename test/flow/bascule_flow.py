@@ -43,16 +43,17 @@ import traceback
 
 from daemon import (BOTH_MODES, FORWARD, REVERSE, WAYS, Daemon, Way, both_modes, last_words,
                     program, running)
-from origin import Link, Origin, bytewise, canned
+from origin import Link, Origin, bytewise, canned, send_back
 from wire import (FACTOR, WAIT, Client, CutShort, Failure, Malformed, Skip, Stream, answer,
-                  answer_chunked, ask, check, chunks, connect, equal, get, head, one_of, post,
-                  read_response)
+                  answer_chunked, ask, check, chunks, connect, connect_head, equal, get, head,
+                  one_of, post, read_response)
 
 __all__ = [
     "BOTH_MODES", "FACTOR", "FORWARD", "REVERSE", "WAIT", "WAYS", "Client", "CutShort", "Daemon",
     "Failure", "Link", "Malformed", "Origin", "Skip", "Stream", "Way", "answer", "answer_chunked",
-    "ask", "both_modes", "bytewise", "canned", "check", "chunks", "connect", "equal", "get", "head",
-    "main", "once", "one_of", "post", "program", "read_response", "test",
+    "ask", "both", "both_modes", "bytewise", "canned", "check", "chunks", "connect", "connect_head",
+    "equal", "get", "head", "main", "once", "one_of", "post", "program", "read_response",
+    "send_back", "test",
 ]
 
 
@@ -75,6 +76,17 @@ def test(promise, timeout=20, heavy=False, timely=False):
 
     def add(function):
         _tests.append(Test(promise, function, timeout * FACTOR, heavy, timely))
+        return function
+
+    return add
+
+
+def both(promise, **options):
+    """Makes a function of a way to the origin two tests, one for each mode."""
+
+    def add(function):
+        for way in WAYS:
+            test(f"{way.name}: {promise}", **options)(lambda way=way: function(way))
         return function
 
     return add

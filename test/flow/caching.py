@@ -5,6 +5,7 @@ Nothing here waits for things to get old: an origin that says "Age" sends what i
 """
 
 import itertools
+import json
 import re
 import threading
 from typing import NamedTuple
@@ -105,6 +106,19 @@ def test_fronts(promise, **options):
 
 
 # ---- origins
+
+
+def tell(request, _link):
+    """A fresh page that tells all that the origin was told."""
+    return answer(json.dumps([request.target, request.fields]).encode(),
+                  "Cache-Control: max-age=60")
+
+
+def canary(path):
+    """Content that says whose it is, everywhere: of "/NAME-SIZE"."""
+    size = int(path.rpartition("-")[2])
+    word = f"{path} is {size} long|".encode()
+    return (word * (size // len(word) + 1))[:size]
 
 
 class Page:

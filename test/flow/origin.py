@@ -184,6 +184,14 @@ class Origin:
             raise Failure("at the origin: " + "; ".join(self.errors[:5]))
 
 
+def send_back(link):
+    """Serves a connection that carries no HTTP, or none any more: sends back what it gets."""
+    link.wait = 600  # an idle connection is the proxy's affair
+    while link.buffer or link.fill():
+        link.send(link.exactly(len(link.buffer)))
+    link.is_open = False
+
+
 def canned(data, end=None):
     """A handler that sends these bytes, then does what end says: "close",
     "reset", "half_close" or nothing."""

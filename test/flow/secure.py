@@ -42,6 +42,17 @@ def handshake(address, context, name, session=None):
         raise
 
 
+def client_hello(name="site.test", **options):
+    """The first bytes of a client that asks for name; with options of trusting()."""
+    outgoing = ssl.MemoryBIO()
+    session = trusting(**options).wrap_bio(ssl.MemoryBIO(), outgoing, server_hostname=name)
+    try:
+        session.do_handshake()
+    except ssl.SSLWantReadError:
+        pass
+    return outgoing.read()
+
+
 class TlsStream(Stream):
     """A Stream whose socket may be one of TLS. alert: why TLS ended it, if it did;
     was_cut: it ended without close_notify."""

@@ -9,7 +9,8 @@ import re
 import shutil
 import subprocess
 
-from bascule_flow import Client, Daemon, Origin, check, equal, get, main, once, program, test
+from bascule_flow import (WAIT, Client, Daemon, Origin, check, equal, get, main, once, program,
+                          test)
 from daemon import open_folder
 from peers import DeadPort
 
@@ -175,11 +176,11 @@ def _():
         equal(client.ask(get("/", BROWSER, host="one.test")).body, b"<p>new 502</p>", "new page")
     pages().write("web.html", "<p>\n%{stauts}</p>")
     done = subprocess.run([program(), "reload", "-c", proxy().conf_path], capture_output=True,
-                          text=True, check=False, timeout=20)
+                          text=True, check=False, timeout=WAIT)
     check(done.returncode != 0 and 'web.html:2: unknown name %{stauts}; did you mean "status"?'
           in done.stderr, f"reload: {done.stderr}")
     done = subprocess.run([program(), "check", "-c", proxy().conf_path], capture_output=True,
-                          text=True, check=False, timeout=20)
+                          text=True, check=False, timeout=WAIT)
     check(done.returncode == 1 and "web.html:2: unknown name" in done.stderr,
           f"check: {done.stderr}")
     with Client(proxy().address("web")) as client:

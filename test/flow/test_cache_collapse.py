@@ -5,8 +5,8 @@
 import os
 import threading
 
-from bascule_flow import (FORWARD, REVERSE, CutShort, Daemon, Origin, answer, check, equal, main,
-                          once, one_of, test)
+from bascule_flow import (FORWARD, REVERSE, WAIT, CutShort, Daemon, Origin, answer, check, equal,
+                          main, once, one_of, test)
 from caching import Front, Page, Trickle, is_hit, outcome, test_fronts, unique
 from peers import until
 
@@ -42,8 +42,8 @@ def proxy():
     return Daemon(CONF, ORIGIN=origin().port, STORE="")
 
 
-def ask(front, it):
-    return front.ask(proxy(), origin().port, getattr(it, "path", it))
+def ask(front, it, *fields):
+    return front.ask(proxy(), origin().port, getattr(it, "path", it), *fields)
 
 
 def collapsed():
@@ -375,6 +375,36 @@ def _():
         equal(steady.stream.read().body == blob, True, "whether who stayed got all")
     equal(it.count, 1, "requests at the origin")
     equal(is_hit(ask(WEB, it)).body == blob, True, "whether all of it was stored")
+
+
+@test("those who leave cannot leave any number of fetches behind", timeout=60)
+def _():
+    count = 300
+    may_go = threading.Event()
+    path = unique("finish/page")
+
+    def serve(_request, _link):
+        may_go.wait(WAIT)
+        return answer(b"data", FRESH)
+
+    for i in range(count):
+        origin().on(f"{path}-{i}", serve)
+    clients = []
+    for i in range(count):
+        clients.append(WEB.open(proxy()))
+        clients[-1].start(0, f"{path}-{i}")
+    origin().wait_for(lambda: sum(len(origin().seen(f"{path}-{i}")) for i in range(count)) == count,
+                      "all are asked for")
+    aborts = proxy().metrics()["bascule_client_aborts_total"]
+    for client in clients:
+        client.reset()
+    until(lambda: proxy().metrics()["bascule_client_aborts_total"] == aborts + count,
+          "all are gone")
+    may_go.set()
+    if_cached = "Cache-Control: only-if-cached"
+    until(lambda: ask(WEB, f"{path}-0", if_cached).status == 200, "the first is finished")
+    stored = [ask(WEB, f"{path}-{i}", if_cached).status for i in range(count)]
+    check(stored.count(200) <= 256, f"{stored.count(200)} are finished")
 
 
 main()

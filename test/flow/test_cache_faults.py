@@ -9,12 +9,11 @@ import random
 import shutil
 import socket
 import subprocess
-import threading
 import time
 
 from bascule_flow import (REVERSE, Client, CutShort, Daemon, Failure, Origin, Skip, answer, check,
                           equal, get, main, once, test)
-from caching import Front, is_hit, outcome
+from caching import Front, canary, is_hit, outcome
 from daemon import open_folder
 from peers import until
 
@@ -131,13 +130,6 @@ openat(int folder, const char *name, int flags, ...)
 int fdatasync(int fd) { return fails(fd, SYNCS) ? -1 : NEXT(int, "fdatasync", int)(fd); }
 """
 READS, WRITES, SYNCS, WAITS, OPENS = range(5)
-
-
-def canary(path):
-    """Content that says whose it is, everywhere: "/NAME-SIZE"."""
-    size = int(path.rpartition("-")[2])
-    word = f"{path} is {size} long|".encode()
-    return (word * (size // len(word) + 1))[:size]
 
 
 @once
@@ -302,7 +294,7 @@ def _():
             until(lambda: "hit" in outcome(ask(daemon, "/cold2-5000")), "the disk is used again")
 
 
-@test("content that a hanging disk does not give any more is cut", timeout=60)
+@test("content that a hanging disk does not give any more is cut", timeout=60, timely=True)
 def _():
     with Faults() as faults:
         with faults.start(VERIFY="always") as daemon:

@@ -8,7 +8,7 @@ import urllib.parse
 
 from bascule_flow import (FORWARD, REVERSE, Client, Daemon, Failure, Origin, Way, answer, check,
                           equal, get, head, main, once, one_of, test)
-from caching import FRONTS, Front, Page, is_forwarded, is_hit, outcome, test_fronts, unique
+from caching import FRONTS, Front, Page, is_forwarded, is_hit, outcome, tell, test_fronts, unique
 from certs import Certificates
 from peers import NameServer, free_port
 from secure import TlsClient, trusting
@@ -56,11 +56,6 @@ sites = (
 WEB = Front(REVERSE, "HTTP/1.1")
 OUT = Front(FORWARD, "HTTP/1.1")
 FRESH = "Cache-Control: max-age=60"
-
-
-def tell(request, _link):
-    """A page that tells all that the origin was told."""
-    return answer(json.dumps([request.target, request.fields]).encode(), FRESH)
 
 
 @once

@@ -8,8 +8,8 @@ import signal
 import socket
 import threading
 
-from bascule_flow import (FACTOR, WAYS, Client, CutShort, Daemon, answer, check, equal, get, head,
-                          main, once, test)
+from bascule_flow import (FACTOR, WAYS, Client, CutShort, Daemon, answer, both, check, equal, get,
+                          head, main, once, test)
 from peers import Backend, LogReader, SilentPort, need_ipv6, until
 from wire import read_request_head
 
@@ -535,17 +535,6 @@ def is_listening(address):
 
 KEY = "dGhlIHNhbXBsZSBub25jZQ=="
 ACCEPT = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
-
-
-def both(promise, **options):
-    """A test for each mode; the function is given the way to the backend."""
-
-    def add(function):
-        for way in WAYS:
-            test(f"{way.name}: {promise}", **options)(lambda way=way: function(way))
-        return function
-
-    return add
 
 
 def upgrade_head(way, *fields, protocol="websocket", method="GET", version="1.1"):

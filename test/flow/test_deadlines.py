@@ -590,6 +590,31 @@ def _():
     ends_as("/hasty/waits", "upstream_timeout", 504)
 
 
+@test("an early answer is finished although its server takes no more of the request")
+def _():
+    size = 64 << 20
+    pause = threading.Event()
+
+    def early(_request, link):
+        link.send(head("HTTP/1.1 413 Content Too Large", "Content-Length: 6"))
+        for byte in b"enough":
+            pause.wait(0.2)
+            link.send(bytes([byte]))
+        link.reset()
+
+    origin().on("/hasty/early", early, at="head")
+    with Client(proxy().address("patient")) as c:
+        upload = threading.Thread(target=c.try_send, args=(
+            head("POST /hasty/early HTTP/1.1", "Host: a", f"Content-Length: {size}") +
+            b"x" * size,))
+        upload.start()
+        try:
+            equal(c.read("POST").body, b"enough", "content")
+        finally:
+            c.sock.shutdown(socket.SHUT_RDWR)
+            upload.join(WAIT)
+
+
 # ---- the whole exchange
 
 

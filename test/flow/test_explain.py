@@ -164,8 +164,7 @@ def _():
         equal([client.ask(forward("/few")).status for _i in range(3)], [200, 200, 429], "limit")
         told = asked(daemon, "ask", "json", "listener=out", "method=GET", few)
         equal((told["verdict"], told["rule"]), ("deny", "few-only"), "once it is over")
-        until(lambda: daemon.status().get("counters", {}).get("exchanges_open", 0) == 0,
-              "no exchange is open")
+        until(lambda: daemon.metrics()["bascule_exchanges_open"] == 0, "no exchange is open")
 
 
 @test("a rule that asks for what is not said waits, and the answer tells which flag says it")
@@ -269,14 +268,8 @@ def _():
         response = clients[request[0]].ask(request[3], request[1])
         if "close" in response.all("Connection"):
             clients[request[0]] = Client(daemon.address(request[0]))
-    records = {}
-    daemon.wait_record(requests[-1][3].split()[1].decode())
-    for _i in range(200):
-        records = {record["user_agent"]: record for record in daemon.records()}
-        if len(records) == len(requests):
-            break
-        daemon.status()
-    equal(len(records), len(requests), "access records")
+    until(lambda: len(daemon.records()) == len(requests), "each request has its record")
+    records = {record["user_agent"]: record for record in daemon.records()}
     rules = {expect_same(daemon, request, records[f"n{i}"]) for i, request in enumerate(requests)}
     check({"no-ads", "moved", "no-search", "local", "read-only", "private", "default"} <= rules,
           f"rules that decided: {rules}")

@@ -3,8 +3,8 @@
 
 import re
 
-from bascule_flow import (FORWARD, REVERSE, WAYS, Client, Daemon, Origin, answer, ask, check,
-                          chunks, equal, get, head, main, once, post, test)
+from bascule_flow import (REVERSE, Client, Daemon, Origin, answer, ask, both, check, chunks, equal,
+                          get, head, main, once, post, test)
 from peers import until
 
 
@@ -54,17 +54,6 @@ origin = once(Origin)
 @once
 def proxy() -> Daemon:
     return Daemon(CONF, ORIGIN=origin().port, FILTERS=FILTERS)
-
-
-def both(promise):
-    """A test for each mode; the function is given the way to the origin."""
-
-    def add(function):
-        for way in WAYS:
-            test(f"{way.name}: {promise}")(lambda way=way: function(way))
-        return function
-
-    return add
 
 
 def address(way):

@@ -2,6 +2,7 @@
 """Users whom another server knows: it is asked about each request, and without its word
 nobody gets in."""
 
+import contextlib
 import signal
 import threading
 
@@ -18,10 +19,10 @@ groups = (
 );
 users = (
     { name = "each"; kind = "forward_auth"; to = "http://127.0.0.1:@AUTH@/verify?x=1";
-      copy_fields = [ "Remote-Email", "X-Role" ]; user_field = "X-User"; timeout = "2s";
+      copy_fields = [ "Remote-Email", "X-Role" ]; user_field = "X-User"; timeout = "1m";
       max_answer = "4K"; },
     { name = "kept"; kind = "forward_auth"; to = "http://gate.test/kept"; group = "gate";
-      cache = "1m"; user_field = "X-User"; copy_fields = "X-Role"; },
+      cache = "1m"; user_field = "X-User"; copy_fields = "X-Role"; timeout = "1m"; },
     { name = "hasty"; kind = "forward_auth"; to = "/hasty"; group = "gate"; timeout = "300ms"; },
     { name = "nobody"; kind = "forward_auth"; to = "http://127.0.0.1:1/"; }
 );
@@ -192,12 +193,12 @@ BAD = {
 @test("an answer that makes no sense lets nobody in")
 def _():
     for what, handler in BAD.items():
-        auth().on("/hasty", handler)
+        auth().on("/kept", handler)
         try:
-            refused("hasty", "/broken", "X-Case: " + what)
+            refused("kept", "/broken", "X-Case: " + what)
         except AssertionError as error:
             raise AssertionError(f"{what}: {error}") from error
-    proxy().wait_log(r"users hasty: /hasty: it answers 500: requests are refused")
+    proxy().wait_log(r"users kept: http://gate.test/kept: it answers 500: requests are refused")
 
 
 @test("a server that says nothing is waited for no longer than configured")
@@ -258,43 +259,39 @@ def _():
         auth().on("/verify?x=1", verify)
 
 
-@test("a daemon that is stopped answers who waits for the server, and ends")
-def _():
+@contextlib.contextmanager
+def waiting(target):
+    """A daemon of its own, a client that waits for the server's word, and what lets it come."""
     pause = threading.Event()
     gate = Origin(lambda request, link: (pause.wait(WAIT), verify(request, link))[1])
     daemon = Daemon(CONF, ORIGIN=origin().port, AUTH=gate.port)
     try:
-        client = Client(daemon.address("web"))
-        client.send(get("/waiting", GOOD))
-        gate.wait_for(lambda: gate.requests, "a question")
+        with Client(daemon.address("web")) as client:
+            client.send(get(target, GOOD))
+            gate.wait_for(lambda: gate.requests, "a question")
+            yield daemon, client, pause
+    finally:
+        pause.set()
+        daemon.close()
+        gate.close()
+
+
+@test("a daemon that is stopped answers who waits for the server, and ends")
+def _():
+    with waiting("/waiting") as (daemon, client, pause):
         daemon.signal(signal.SIGTERM)
         pause.set()
         equal(client.read().status, 200, "status")
         client.close()
         equal(daemon.wait_end(), 0, "status of the daemon")
-    finally:
-        pause.set()
-        daemon.close()
-        gate.close()
 
 
 @test("after a reload questions that run are ended as they were begun")
 def _():
-    pause = threading.Event()
-    gate = Origin(lambda request, link: (pause.wait(WAIT), verify(request, link))[1])
-    daemon = Daemon(CONF, ORIGIN=origin().port, AUTH=gate.port)
-    try:
-        client = Client(daemon.address("web"))
-        client.send(get("/reloaded", GOOD))
-        gate.wait_for(lambda: gate.requests, "a question")
+    with waiting("/reloaded") as (daemon, client, pause):
         daemon.reload(CONF.replace('"gate"', '"door"').replace("/verify?x=1", "/else"))
         pause.set()
         equal(client.read().status, 200, "status")
-        client.close()
-    finally:
-        pause.set()
-        daemon.close()
-        gate.close()
 
 
 # ---- kept for a short while

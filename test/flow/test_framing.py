@@ -3,8 +3,8 @@
 
 import threading
 
-from bascule_flow import (FORWARD, REVERSE, WAIT, WAYS, Client, CutShort, Daemon, Origin,
-                          answer, answer_chunked, ask, both_modes, bytewise, canned, check, chunks,
+from bascule_flow import (FORWARD, REVERSE, WAIT, WAYS, Client, CutShort, Daemon, Origin, answer,
+                          answer_chunked, ask, both, both_modes, bytewise, canned, check, chunks,
                           equal, head, main, once, one_of, test)
 
 origin = once(Origin)
@@ -22,17 +22,6 @@ def client(way):
 def request_head(way, method, path, *fields, version="1.1"):
     return head(f"{method} {way.target(origin(), path)} HTTP/{version}",
                 f"Host: {way.host(origin())}", *fields)
-
-
-def both(promise, **options):
-    """A test for each mode; the function is given the way to the origin."""
-
-    def add(function):
-        for way in WAYS:
-            test(f"{way.name}: {promise}", **options)(lambda way=way: function(way))
-        return function
-
-    return add
 
 
 # ---- whole messages

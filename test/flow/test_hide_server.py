@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """What a client learns of the servers behind a site: nothing (filter hide_server)."""
 
-from bascule_flow import (Client, Daemon, Origin, answer, ask, check, equal, get, head, main,
-                          once, post, test)
+from bascule_flow import (Client, CutShort, Daemon, Origin, answer, answer_chunked, ask, bytewise,
+                          canned, check, equal, get, head, main, once, post, test)
+from h2 import h2c, request
 
 CONF = """
 workers = 1;
@@ -25,8 +26,12 @@ sites = (
       filters = ( { filter = "hide_server"; errors = "5xx"; server = "gate";
                     remove = [ "X-Team" ]; } ); },
     { name = "all"; hosts = [ "all.test" ]; group = "origin";
-      filters = ( { filter = "hide_server"; errors = "all"; } ); }
+      filters = ( { filter = "hide_server"; errors = "all"; } ); },
+    { name = "content"; hosts = [ "content.test", "other.test" ]; group = "origin";
+      cache = { store = "main"; };
+      filters = ( { filter = "hide_server"; addresses = true; bodies = true; } ); }
 );
+stores = ( { name = "main"; } );
 """
 
 TELLING = ["Server: nginx/1.2.3", "X-Powered-By: PHP/5.3", "X-AspNet-Version: 4",
@@ -138,6 +143,115 @@ def _():
                      "Set-Cookie: b=2; Domain=.hidden.test", "Set-Cookie: c=3; Domain=other.test")
     equal(response.all("Set-Cookie"),
           ["a=1; Path=/", "b=2; Domain=.hidden.test", "c=3; Domain=other.test"], "Set-Cookie")
+
+
+@test("URLs of Link lead to us")
+def _():
+    response = fetch("/link", f"Link: <{internal('/a.css')}>; rel=preload, <https://cdn.test/b>",
+                     at="/link")
+    equal(response.get("Link"), "</a.css>; rel=preload, <https://cdn.test/b>", "Link")
+
+
+# ---- names and addresses anywhere
+
+
+@test("endpoints in other fields become the host that the client asked")
+def _():
+    port = origin().port
+    response = fetch("/fields", f"Access-Control-Allow-Origin: {internal()}",
+                     f"Content-Security-Policy: connect-src ws://127.0.0.1:{port} https://cdn.test",
+                     f'Report-To: {{"url":"{internal("/r")}"}}', f"X-Node: 127.0.0.1:{port}",
+                     "X-Client: 127.0.0.1")
+    equal(response.get("Access-Control-Allow-Origin"), "http://hidden.test", "origin")
+    equal(response.get("Content-Security-Policy"), "connect-src ws://hidden.test https://cdn.test",
+          "policy")
+    equal((response.get("Report-To"), response.get("X-Node"), response.get("X-Client")),
+          ('{"url":"http://hidden.test/r"}', "hidden.test", "127.0.0.1"), "fields")
+
+
+@test("private addresses are masked when that is wanted")
+def _():
+    response = fetch("/masked", "X-Node: 10.1.2.3:80, [fd00::1]:80, 192.0.2.1",
+                     "Location: http://192.168.7.7/x", host="content.test", status="302 Found")
+    equal((response.get("X-Node"), response.get("Location")),
+          ("hidden, hidden, 192.0.2.1", "http://hidden/x"), "fields")
+
+
+def page():
+    port = origin().port
+    return (f'<a href="{internal("/x")}">127.0.0.1:{port}</a> 10.7.7.7 '
+            f'{{"u":"http:\\/\\/127.0.0.1:{port}\\/"}} http://other.test/ 192.0.2.1').encode()
+
+
+def page_at(host):
+    return (f'<a href="http://{host}/x">{host}</a> hidden {{"u":"http:\\/\\/{host}\\/"}} '
+            'http://other.test/ 192.0.2.1').encode()
+
+
+def content(path, data, *fields, host="content.test"):
+    origin().on(path, data)
+    return ask(proxy().address("web"), get(path, *fields, host=host))
+
+
+@test("content: whole, one byte at a time, in chunks, by HTTP/2, and through a cache")
+def _():
+    plain = answer(page(), "Content-Type: text/html", 'ETag: "1"')
+    chunked = answer_chunked(page()[:30], page()[30:31], page()[31:],
+                             fields=["Content-Type: text/html"])
+    for path, data in (("/c1", plain), ("/c2", bytewise(plain)), ("/c3", bytewise(chunked))):
+        response = content(path, data, "Accept-Encoding: gzip", "Range: bytes=0-9")
+        equal((response.status, response.body), (200, page_at("content.test")), path)
+        seen = origin().wait_request(path)
+        check(not seen.has("Accept-Encoding") and not seen.has("Range"), "what was asked for")
+    equal(content("/c1", plain).get("ETag"), 'W/"1"', "ETag")
+    stored = answer(page(), "Content-Type: text/html", "Cache-Control: max-age=60")
+    for host in ("content.test", "other.test", "content.test"):
+        equal(content("/c4", stored, host=host).body, page_at(host), f"for {host}")
+    with h2c(proxy().address("web")).greet() as client:
+        stream = client.open(request("/c1", authority="content.test"), end=True)
+        equal(client.answer(stream).body, page_at("content.test"), "by HTTP/2")
+
+
+@test("content: HEAD says what GET does; what is no whole plain text stays")
+def _():
+    origin().on("/head", answer(page(), "Content-Type: text/html", 'ETag: "1"'))
+    with Client(proxy().address("web")) as client:
+        response = client.ask(get("/head", host="content.test", method="HEAD"), "HEAD")
+        equal((response.get("ETag"), response.get("Content-Length")), ('W/"1"', None), "HEAD")
+        for i, fields in enumerate((["Content-Type: image/png"],
+                                    ["Content-Type: text/html", "Content-Encoding: gzip"],
+                                    ["Content-Type: text/html", "Cache-Control: no-transform"])):
+            origin().on(f"/same-{i}", answer(page(), *fields))
+            response = client.ask(get(f"/same-{i}", host="content.test"))
+            equal(response.body, page(), fields[-1])
+        origin().on("/empty", answer(b"", "Content-Type: text/html"))
+        equal(client.ask(get("/empty", host="content.test")).body, b"", "empty content")
+        origin().on("/304", head("HTTP/1.1 304 Not Modified", 'ETag: "1"'))
+        equal(client.ask(get("/304", 'If-None-Match: "1"', host="content.test")).status, 304, "304")
+
+
+@test("content: what is cut short is not made whole")
+def _():
+    origin().on("/cut", canned(head("HTTP/1.1 200 OK", "Content-Type: text/html",
+                                    "Content-Length: 100000") + b"x" * 50000, "close"))
+    with Client(proxy().address("web")) as client:
+        client.send(get("/cut", host="content.test"))
+        try:
+            client.read()
+        except CutShort:
+            pass
+        else:
+            check(False, "a cut response looked whole")
+    equal(content("/after", answer(b"fine")).body, b"fine", "the next answer")
+
+
+@test("content: 1 MB passes, with names at every place of a buffer")
+def _():
+    body = b"".join(b"%d http://127.0.0.1:%d/%s " % (i, origin().port, b"y" * (i % 97))
+                    for i in range(14000))
+    shown = body.replace(b"127.0.0.1:%d" % origin().port, b"content.test")
+    response = content("/big", answer(body, "Content-Type: text/plain"))
+    check(response.body == shown, f"{len(response.body)} bytes instead of {len(shown)}")
 
 
 # ---- error pages

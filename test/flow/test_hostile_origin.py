@@ -3,8 +3,8 @@
 
 import threading
 
-from bascule_flow import (WAIT, WAYS, Client, CutShort, Daemon, Origin, answer, both_modes, canned,
-                          check, chunks, equal, get, head, main, once, one_of, test)
+from bascule_flow import (WAIT, WAYS, Client, CutShort, Daemon, Origin, answer, both, both_modes,
+                          canned, check, chunks, equal, get, head, main, once, one_of, test)
 
 origin = once(Origin)
 
@@ -133,15 +133,6 @@ for each in WAYS:
         add_bad_head(each, number_, *case)
     for number_, case in enumerate(BAD_BODIES):
         add_bad_body(each, number_, *case)
-
-
-def both(promise):
-    def add(function):
-        for way in WAYS:
-            test(f"{way.name}: {promise}")(lambda way=way: function(way))
-        return function
-
-    return add
 
 
 @both("a few interim answers are passed on")

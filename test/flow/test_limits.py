@@ -5,7 +5,7 @@ import contextlib
 import threading
 import time
 
-from bascule_flow import (WAIT, WAYS, Client, CutShort, Daemon, Origin, answer, chunks, check,
+from bascule_flow import (WAIT, Client, CutShort, Daemon, Origin, answer, both, check, chunks,
                           equal, get, head, main, once, one_of, test)
 
 CONF = """
@@ -50,17 +50,6 @@ def client(listener):
 
 def counter(name):
     return proxy().metrics()[name]
-
-
-def both(promise, **options):
-    """A test for each mode; the function is given the way to the origin."""
-
-    def add(function):
-        for way in WAYS:
-            test(f"{way.name}: {promise}", **options)(lambda way=way: function(way))
-        return function
-
-    return add
 
 
 def request_head(way, method, path, *fields):

@@ -3,13 +3,12 @@
 and followed by Chromium (modes/pac.c, modes/pac_script.c)."""
 
 import json
-import os
 import shutil
 import subprocess
 import tempfile
 
-from bascule_flow import (FACTOR, Client, Daemon, Failure, Origin, Skip, answer, check, equal, get,
-                          main, once, test)
+from bascule_flow import (FACTOR, WAIT, Client, Daemon, Failure, Origin, Skip, answer, check, equal,
+                          get, main, once, program, test)
 from certs import Certificates
 from peers import NameServer
 from secure import TlsStream, handshake, trusting
@@ -130,7 +129,7 @@ def run(text, urls):
         file.write(text)
         file.flush()
         done = subprocess.run([engine, file.name], capture_output=True, text=True, check=False,
-                              stdin=subprocess.DEVNULL, timeout=20 * FACTOR)
+                              stdin=subprocess.DEVNULL, timeout=WAIT)
     equal(done.returncode, 0, f"exit status ({done.stderr}{done.stdout[-300:]})")
     return dict(zip(urls, done.stdout.splitlines(), strict=True))
 
@@ -269,16 +268,15 @@ def _():
         ["curl", "-q", "-sS", "--http2", "--cacert", certificates().path("ca.pem"), "--resolve",
          f"proxy.test:{port}:127.0.0.1", "-w", "%{http_version}",
          f"https://proxy.test:{port}/proxy.pac"], capture_output=True, text=True, check=False,
-        stdin=subprocess.DEVNULL, timeout=20 * FACTOR)
+        stdin=subprocess.DEVNULL, timeout=WAIT)
     check("FindProxyForURL" in done.stdout and done.stdout.endswith("2"),
           f"{done.stdout[-200:]}{done.stderr}")
 
 
 @test("check tells of rules that say direct where no browser can tell when")
 def _():
-    done = subprocess.run([os.environ.get("BASCULE") or proxy().process.args[0], "check", "-c",
-                           proxy().conf_path], capture_output=True, text=True, check=False,
-                          timeout=20 * FACTOR)
+    done = subprocess.run([program(), "check", "-c", proxy().conf_path], capture_output=True,
+                          text=True, check=False, timeout=WAIT)
     equal(done.returncode, 0, done.stderr)
     said = [line for line in done.stderr.splitlines() if "pac:" in line]
     check(len(said) == 1 and "method" in said[0], f"said {said}")

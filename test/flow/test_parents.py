@@ -4,8 +4,8 @@
 import base64
 import os
 
-from bascule_flow import (Client, Daemon, Origin, answer, ask, canned, check, equal, get,
-                          head, main, once, test)
+from bascule_flow import (Client, Daemon, Origin, answer, ask, canned, check, connect_head, equal,
+                          get, head, main, once, test)
 from peers import Backend, DeadPort, HttpParent, LogReader, SilentPort, Socks5Parent
 from wire import read_request_head
 
@@ -82,10 +82,6 @@ def parent_of(kind):
 
 def go(listener, target, *fields, method="GET"):
     return ask(proxy().address(listener), get(target, *fields, host="x", method=method), method)
-
-
-def connect_head(target, *fields):
-    return head(f"CONNECT {target} HTTP/1.1", f"Host: {target}", *fields)
 
 
 def go_connect(listener, target):

@@ -1,13 +1,19 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Rules: every fact and every action, in each mode where it makes sense (modes/judge.c,
-server/policy)."""
+"""Rules on requests: what they ask and what they do, in both modes (modes/judge.c, server/policy).
+
+Who is asking, and over what, is in test_policy_clients.py; where it goes in
+test_policy_destinations.py; tunnels and TCP forwards in test_policy_tunnels.py and
+test_policy_port.py."""
 
 import json
+import re
 import threading
 import time
 
-from bascule_flow import (FORWARD, REVERSE, WAYS, Client, CutShort, Daemon, Origin, answer, check,
-                          equal, get, main, once, test)
+import judging
+from bascule_flow import (FORWARD, REVERSE, Client, Daemon, Origin, answer, both, check, equal, get,
+                          main, once, test)
+from judging import UPGRADE, rule_of
 from peers import until
 
 # One policy for both modes. Each rule is for paths of its own, so that they keep out of each
@@ -46,10 +52,13 @@ FACTS = {
     "other-client": ('path = "/otherclient"; client = "192.0.2.0/24";', None,
                      ("/otherclient", [], "GET")),
     "client-in": ('path = "/clientin"; client_in = "loopbacks";', ("/clientin", [], "GET"), None),
-    "forward-mode": ('path = "/mode"; mode = "forward";', None, None),
-    "listener": ('path = "/listener"; listener = "web";', None, None),
     "always": ('path = "/time"; time = "Mon-Sun 00:00-24:00";', ("/time", [], "GET"), None),
     "never": ('path = "/notime"; time = "2001-01-01";', None, ("/notime", [], "GET")),
+    # Forenoon in one zone is always afternoon in the other.
+    "time-zone": ('path = "/zone"; any = ( { all = ( @ZONES@ ); }, { not = ( @ZONES@ ); } );'
+                  .replace("@ZONES@", '{ time = "00:00-12:00"; time_zone = "UTC"; }, '
+                                      '{ time = "12:00-24:00"; time_zone = "Etc/GMT-12"; }'),
+                  ("/zone", [], "GET"), None),
     "url-in": ('url_in = "pages";', ("/listed/page?x=1", [], "GET"), ("/listedpage", [], "GET")),
     "any": ('path = "/any"; any = ( { method = "DELETE"; }, { query = "kill"; } );',
             ("/any?kill=1", [], "GET"), ("/any", [], "GET")),
@@ -83,6 +92,8 @@ limits = (
 );
 policies = (
     { name = "shared"; rules = ( @FACTS@,
+        { name = "mode"; when = { path = "/mode"; mode = "forward"; }; action = "deny"; },
+        { name = "listener"; when = { path = "/listener"; listener = "web"; }; action = "deny"; },
         { name = "tarnished"; when = { path = "/deny"; }; action = "deny"; status = 451;
           why = "For reasons of law."; },
         { name = "drop"; when = { path = "/drop"; }; action = "drop"; },
@@ -90,7 +101,11 @@ policies = (
           redirect = "http://elsewhere.test/blocked?from=%{path}"; },
         { name = "allowed"; when = { path = "/first"; }; action = "allow"; },
         { name = "not-reached"; when = { path = "/first"; }; action = "deny"; },
-        { name = "would"; when = { path = "/logonly"; }; action = "deny"; log_only = true; },
+        { name = "seen"; when = { path = "/logonly"; }; tags = "seen"; },
+        { name = "would"; when = { path = "/logonly"; }; action = "deny"; tags = "untold";
+          log_only = true; },
+        { when = { path = "/logonly"; }; action = "drop"; log_only = true; },
+        { name = "would-not"; when = { path = "/nowhere"; }; action = "deny"; log_only = true; },
         { name = "tags"; when = { path = "/tags"; }; tags = [ "one", "two" ]; },
         { name = "more-tags"; when = { path = "/tags"; }; tags = "three"; },
         { name = "sets"; when = { path = "/fields"; };
@@ -126,7 +141,10 @@ def play(request, link):
     if path.startswith("/status"):
         return answer(b"x", status=f"{path[7:10]} Status")
     if path.startswith("/type"):
-        return answer(b"x", "Content-Type: " + ("video/mp4" if "video" in path else "text/plain"))
+        kind = "video/mp4" if "video" in path else "text/plain"
+        is_several = "video" in path and "," in (request.get("Range") or "")
+        return answer(b"x", "Content-Type: " + ("multipart/byteranges; boundary=x" if is_several
+                                                else kind))
     if path.startswith("/long"):
         return answer(b"x" * int(path[6:]))
     if path.startswith("/paced"):
@@ -174,21 +192,6 @@ def ask(way, path, *fields, method="GET", host=None, client=None):
         return client.ask(request)
 
 
-def rule_of(response):
-    """Name of the rule that refused; None: nothing did."""
-    if response.status < 400:
-        return None
-    return json.loads(response.body)["rule"] if b'"rule"' in response.body else None
-
-
-def both(promise, **more):
-    def add(function):
-        for way in WAYS:
-            test(f"{promise} ({way.name})", **more)(lambda way=way: function(way))
-        return function
-    return add
-
-
 # ---- facts
 
 
@@ -228,9 +231,9 @@ def _(way):
         check(rule_of(ask(way, "/x", host=host)) is None, f"{host} is left alone")
 
 
-@test("a rule asks for the port (forward)")
-def _():
-    response = ask(FORWARD, "/", host="127.0.0.1:9")
+@both("a rule asks for the port")
+def _(way):
+    response = ask(way, "/", host="127.0.0.1:9")
     equal((response.status, rule_of(response)), (403, "port"), "answer")
 
 
@@ -273,32 +276,29 @@ def _(way):
     equal(ask(way, "/first").status, 200, "status")
 
 
-def logged(target):
-    def lines():
-        try:
-            with open(proxy().path("access.log"), encoding="utf-8") as file:
-                return [entry for entry in map(json.loads, file) if entry["target"].endswith(target)]
-        except (FileNotFoundError, json.JSONDecodeError):
-            return []
-    until(lines, f"a log line for {target}")
-    return lines()[-1]
+def logged(way, path):
+    return proxy().wait_record(way.target(origin(), path))
 
 
-@both("log_only does nothing")
+@both("log_only does nothing, and tells the log by name or place what would have been done")
 def _(way):
     equal(ask(way, "/logonly").status, 200, "status")
+    tags = logged(way, "/logonly")["tags"].split(",")
+    equal(tags[:2], ["seen", "log_only:would"], "tags")
+    check(re.fullmatch(r"log_only:.*bascule\.conf:\d+", tags[2]), f"the last tag is {tags[2]}")
+    equal(len(tags), 3, "number of tags")
 
 
 @both("tags are in the log, of all rules that were true")
 def _(way):
-    equal(ask(way, "/tags?" + way.name).status, 200, "status")
-    equal(logged("/tags?" + way.name)["tags"], "one,two,three", "tags")
+    equal(ask(way, "/tags").status, 200, "status")
+    equal(logged(way, "/tags")["tags"], "one,two,three", "tags")
 
 
 @both("the rule that decided is in the log")
 def _(way):
-    ask(way, "/deny?" + way.name)
-    equal(logged("/deny?" + way.name)["rule"], "tarnished", "rule")
+    ask(way, "/deny?logged")
+    equal(logged(way, "/deny?logged")["rule"], "tarnished", "rule")
 
 
 @both("set_request and set_response set fields, with variables, and take them away")
@@ -353,8 +353,14 @@ def _(way):
 @both("a quota counts bytes")
 def _(way):
     key = f"X-Key: quota-{way.name}"
-    equal(ask(way, "/quota", key).status, 200, "the first")
-    until(lambda: ask(way, "/quota", key).status == 429, "it is spent")
+    statuses = []
+
+    def is_spent():
+        statuses.append(ask(way, "/quota", key).status)
+        return statuses[-1] == 429
+
+    until(is_spent, "it is spent")
+    equal(statuses[:2], [200, 200], "while 600 of 1000 bytes had been sent")
 
 
 @both("bandwidth holds a response back")
@@ -380,253 +386,60 @@ def _(way):
               "statuses")
 
 
-# ---- destinations, tunnels
+# ---- responses
 
 
-TUNNELS = """
+@both("a rule on the status refuses an upgrade")
+def _(way):
+    with judging.start('{ name = "no"; when = { status = "101"; }; action = "deny"; }') as daemon:
+        response = judging.ask(daemon, way, "/socket", *UPGRADE)
+        equal((response.status, rule_of(response)), (403, "no"), "answer")
+
+
+@both("several ranges at once hide no content type")
+def _(way):
+    for fields in (("Range: bytes=0-1",), ("Range: bytes=0-1,3-4",),
+                   ("Range: bytes=0-1", "Range: bytes=3-4")):
+        response = ask(way, "/type-video", *fields)
+        check(response.status in (400, 403), f"{fields}: {response.status}")
+    equal(ask(way, "/type-text", "Range: bytes=0-1,3-4").status, 200, "other content")
+
+
+# ---- two policies
+
+
+TWO = """
 workers = 2;
 access_logs = ( { name = "all"; to = "@DIR@/access.log"; format = "json"; } );
 policies = (
-    { name = "out"; sni_wait = "@WAIT@"; @DEFAULT@ rules = ( @RULES@ ); }
+    { name = "office"; rules = (
+        { name = "office-ok"; when = { path = "/both"; }; tags = "office"; action = "allow"; },
+        { name = "office-no"; when = { path = "/office"; }; action = "deny"; } ); },
+    { name = "guard"; rules = (
+        { name = "guard-ok"; when = { path = "/office"; }; action = "allow"; },
+        { name = "guard-tag"; when = { path = "/both"; }; tags = "guard"; },
+        { name = "guard-no"; when = { path = "/site"; }; action = "deny"; } ); }
 );
 listeners = (
-    { name = "out"; mode = "forward"; listen = "127.0.0.1:0"; policy = "out";
-      allow_destination = [ "127.0.0.0/8" ]; http_ports = "1-65535"; connect_ports = "1-65535"; }
+    { name = "web"; mode = "reverse"; listen = "127.0.0.1:0"; },
+    { name = "out"; mode = "forward"; listen = "127.0.0.1:0"; policy = "office";
+      allow_destination = [ "127.0.0.0/8" ]; }
 );
+groups = ( { name = "origin"; endpoints = "127.0.0.1:@ORIGIN@"; } );
+sites = ( { name = "site"; hosts = "site.test"; group = "origin"; policy = "guard"; } );
 """
 
 
-def tunnels(rules, default="", wait="20s", **more):
-    return Daemon(TUNNELS, RULES=rules, DEFAULT=default, WAIT=wait, **more)
-
-
-def connect_to(daemon, target):
-    client = Client(daemon.address("out"))
-    response = client.ask(b"CONNECT %s HTTP/1.1\r\nHost: %s\r\n\r\n" %
-                          (target.encode(), target.encode()), method="CONNECT")
-    return client, response
-
-
-def is_closed(client):
-    """Whether the other side ends the connection, or resets it, and says nothing before."""
-    try:
-        return client.rest() == b""
-    except (CutShort, ConnectionError):
-        return True
-
-
-def client_hello(name):
-    """The first message of a TLS client that asks for name."""
-    import ssl
-    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
-    session = context.wrap_bio(incoming, outgoing, server_hostname=name)
-    try:
-        session.do_handshake()
-    except ssl.SSLWantReadError:
-        pass
-    return outgoing.read()
-
-
-def echoed(client, sent):
-    """Whether the backend at the other end got the bytes: it sends them back."""
-    client.send(sent)
-    return client.exactly(len(sent), "the echo") == sent
-
-
-@once
-def echo():
-    def serve(link):
-        while True:
-            data = link.sock.recv(65536)
-            if not data:
-                return
-            link.sock.sendall(data)
-    return Origin(serve=serve)
-
-
-@test("CONNECT is judged by host before anything is connected")
+@test("a forward request for a site is judged by the listener's policy and by the site's")
 def _():
-    with tunnels('{ when = { host = "127.0.0.1"; port = %d; }; action = "deny"; }' % echo().port) \
-            as daemon:
-        before = echo().connections
-        client, response = connect_to(daemon, f"127.0.0.1:{echo().port}")
-        equal((response.status, echo().connections), (403, before), "answer and connections")
-        client.close()
-
-
-@test("requests and tunnels are judged by the address behind the name")
-def _():
-    rule = '{ name = "inside"; when = { destination = "127.0.0.0/8"; }; action = "deny"; }'
-    with tunnels(rule) as daemon:
-        for host in ("localhost", "127.0.0.1"):
-            client, response = connect_to(daemon, f"{host}:{echo().port}")
-            equal((response.status, rule_of(response)), (403, "inside"), host)
-            client.close()
-            with Client(daemon.address("out")) as client:
-                response = client.ask(get(f"http://{host}:{echo().port}/", host=host))
-                equal((response.status, rule_of(response)), (403, "inside"), host)
-
-
-@test("a tunnel is judged by the name in the TLS inside it")
-def _():
-    rules = '{ name = "bad"; when = { sni = "*.bad.test"; }; action = "deny"; }'
-    with tunnels(rules) as daemon:
-        client, response = connect_to(daemon, f"127.0.0.1:{echo().port}")
-        equal(response.status, 200, "status")
-        check(echoed(client, client_hello("good.test")), "another name passes")
-        check(echoed(client, b"more"), "and what follows")
-        client.close()
-        before = echo().bytes_received()
-        client, response = connect_to(daemon, f"127.0.0.1:{echo().port}")
-        equal(response.status, 200, "status")
-        client.try_send(client_hello("www.bad.test"))
-        check(is_closed(client), "it is closed")
-        daemon.wait_log("tunnel of client .* closed: .*bad")
-        equal(echo().bytes_received(), before, "bytes that reached the other side")
-
-
-@test("a ClientHello that comes in pieces is judged as well")
-def _():
-    with tunnels('{ when = { sni = "bad.test"; }; action = "deny"; }') as daemon:
-        hello = client_hello("bad.test")
-        client, _ = connect_to(daemon, f"127.0.0.1:{echo().port}")
-        client.send(hello[:50])
-        client.send(hello[50:100])
-        client.try_send(hello[100:])
-        check(is_closed(client), "it is closed")
-
-
-@test("what is no TLS has no name, and goes on")
-def _():
-    with tunnels('{ when = { sni = "bad.test"; }; action = "deny"; }') as daemon:
-        client, _ = connect_to(daemon, f"127.0.0.1:{echo().port}")
-        check(echoed(client, b"SSH-2.0-x\r\n"), "it passes")
-        client.close()
-
-
-@test("a server that speaks first is heard, and a client that says nothing is let through in time")
-def _():
-    talker = Origin(serve=lambda link: (link.sock.sendall(b"220 hello\r\n"),
-                                        link.sock.recv(100), link.sock.sendall(b"250 ok\r\n")))
-    with tunnels('{ when = { sni = "bad.test"; }; action = "deny"; }', wait="300ms") as daemon:
-        client, _ = connect_to(daemon, f"127.0.0.1:{talker.port}")
-        equal(client.exactly(11), b"220 hello\r\n", "the greeting")
-        client.send(b"EHLO\r\n")
-        equal(client.exactly(8), b"250 ok\r\n", "the answer")
-        client.close()
-    talker.close()
-
-
-@test("SNI that differs from the host of CONNECT is a fact")
-def _():
-    rules = '{ name = "fronting"; when = { sni_differs = true; }; action = "deny"; }'
-    with tunnels(rules) as daemon:
-        client, _ = connect_to(daemon, f"localhost:{echo().port}")
-        check(echoed(client, client_hello("localhost")), "the same name")
-        client.close()
-        client, _ = connect_to(daemon, f"localhost:{echo().port}")
-        client.try_send(client_hello("other.test"))
-        check(is_closed(client), "it is closed")
-
-
-@test("a later rule never overtakes one that waits")
-def _():
-    rules = ('{ name = "first"; when = { sni = "good.test"; }; action = "allow"; },'
-             '{ name = "rest"; action = "deny"; }')
-    with tunnels(rules) as daemon:
-        client, response = connect_to(daemon, f"127.0.0.1:{echo().port}")
-        equal(response.status, 200, "status")
-        check(echoed(client, client_hello("good.test")), "allowed by the first")
-        client.close()
-        client, response = connect_to(daemon, f"127.0.0.1:{echo().port}")
-        client.try_send(client_hello("else.test"))
-        check(is_closed(client), "it is closed")
-
-
-@test("tunnels are judged again on reload: what new rules deny is closed, the rest lives")
-def _():
-    rules = '{ name = "none"; when = { host = "nowhere.test"; }; action = "deny"; }'
-    with tunnels(rules) as daemon:
-        client, _ = connect_to(daemon, f"127.0.0.1:{echo().port}")
-        other, _ = connect_to(daemon, f"localhost:{echo().port}")
-        check(echoed(client, b"one") and echoed(other, b"one"), "both flow")
-        daemon.reload(TUNNELS, RULES='{ name = "now"; when = { host = "127.0.0.1"; };'
-                                     ' action = "deny"; }')
-        check(is_closed(client), "it is closed")
-        daemon.wait_log("tunnel of client .* closed after reload: .*now")
-        check(echoed(other, b"two"), "the other one lives")
-        daemon.reload(TUNNELS, RULES='{ name = "address"; when = { destination = "127.0.0.0/8"; };'
-                                     ' action = "deny"; }')
-        check(is_closed(other), "it is closed")
-
-
-@test("a default of deny lets only what a rule allows through")
-def _():
-    with tunnels('{ when = { host = "127.0.0.1"; path = "/good"; }; action = "allow"; }',
-                 default='default = "deny";') as daemon:
-        with Client(daemon.address("out")) as client:
-            base = f"http://127.0.0.1:{origin().port}"
-            host = f"127.0.0.1:{origin().port}"
-            equal(client.ask(get(f"{base}/good", host=host)).status, 200, "what is allowed")
-            equal(client.ask(get(f"{base}/other", host=host)).status, 403, "what is not")
-
-
-# ---- TCP forwards
-
-
-PORT = """
-workers = 1;
-access_logs = ( { name = "all"; to = "@DIR@/access.log"; format = "json"; } );
-policies = ( { name = "flows"; rules = ( @RULES@ ); } );
-limits = ( { name = "one"; key = "client"; concurrency = 1; } );
-listeners = ( { name = "tcp"; mode = "port"; listen = "127.0.0.1:0"; group = "echo";
-                policy = "flows"; } );
-groups = ( { name = "echo"; endpoints = ( { to = "127.0.0.1:@ECHO@"; } ); } );
-"""
-
-
-def is_refused(daemon):
-    try:
-        with Client(daemon.address("tcp")) as client:
-            client.try_send(b"two")
-            return is_closed(client)
-    except ConnectionError:
-        return True
-
-
-@test("TCP forwards are judged by the same rules, and again on reload")
-def _():
-    allow = '{ when = { client = "127.0.0.1"; mode = "port"; }; action = "allow"; }'
-    deny = '{ name = "tcp-no"; when = { client = "127.0.0.1"; }; action = "deny"; }'
-    with Daemon(PORT, ECHO=echo().port, RULES=allow) as daemon:
-        client = Client(daemon.address("tcp"))
-        check(echoed(client, b"one"), "it flows")
-        daemon.reload(PORT, RULES=deny)
-        check(is_closed(client), "it is closed")
-        check(is_refused(daemon), "another one is refused")
-        until(lambda: "tcp-no" in open(daemon.path("access.log"), encoding="utf-8").read(),
-              "the rule is in the log")
-
-
-@test("a TCP forward counts for limits until it ends")
-def _():
-    with Daemon(PORT, ECHO=echo().port, RULES='{ limit = "one"; }') as daemon:
-        first = Client(daemon.address("tcp"))
-        check(echoed(first, b"one"), "it flows")
-        check(is_refused(daemon), "another one is refused")
-        first.close()
-
-        def flows():
-            try:
-                with Client(daemon.address("tcp")) as third:
-                    third.try_send(b"three")
-                    return third.exactly(5) == b"three"
-            except (CutShort, ConnectionError):
-                return False
-        until(flows, "there is room again")
+    with Daemon(TWO, ORIGIN=origin().port) as daemon:
+        for path, status, rule in (("/both", 200, None), ("/office", 403, "office-no"),
+                                   ("/site", 403, "guard-no")):
+            response = judging.ask(daemon, FORWARD, path, host="site.test")
+            equal((response.status, rule_of(response)), (status, rule), path)
+        equal(daemon.wait_record("http://site.test/both")["tags"], "office,guard", "tags")
+        equal(judging.ask(daemon, REVERSE, "/office", host="site.test").status, 200,
+              "the site's alone")
 
 
 main()

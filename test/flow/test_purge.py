@@ -9,9 +9,9 @@ import signal
 import subprocess
 import threading
 
-from bascule_flow import (WAIT, WAYS, Client, Daemon, Origin, answer, ask, check, equal, get,
-                          main, once, program, test)
-from caching import FRONTS
+from bascule_flow import (REVERSE, WAIT, WAYS, Client, Daemon, Origin, answer, ask, check, equal,
+                          get, main, once, program, test)
+from caching import FRONTS, Page, is_forwarded, outcome
 
 CONF = """
 workers = 2;
@@ -428,5 +428,40 @@ def kill_daemon(daemon):
 
 survives("the worker process", kill_worker, timeout=40)
 survives("the daemon", kill_daemon, timeout=40)
+
+
+# ---- what a purge has to reach
+
+
+WEB = FRONTS[0]
+
+
+def visit(path, *fields, **more):
+    return WEB.ask(proxy(), 0, path, *fields, host=REVERSE.host(origin()), **more)
+
+
+@test("what was asked for before a purge is not stored after it, by whatever way it comes")
+def _():
+    it = Page(origin(), "Cache-Control: max-age=60")
+    it.hold()
+    with WEB.open(proxy()) as client:
+        client.start(0, it.path, "Range: bytes=5000000-")  # goes alone, and is given the whole
+        it.wait_count(1)
+        equal(visit(it.path, method="PURGE").status, 200, "of PURGE")
+        it.go()
+        client.stream.read("GET")
+    is_forwarded(visit(it.path), "uri-miss", b"number 2")
+
+
+@test("what has more tags than can be remembered is not stored: no purge could reach it by all")
+def _():
+    for count, is_stored in ((126, True), (127, False)):
+        it = Page(origin(), "Cache-Control: max-age=60",
+                  "Cache-Tag: " + ",".join(f"t{i}" for i in range(count)))
+        visit(it.path)
+        equal("hit" in outcome(visit(it.path)), is_stored, f"with {count} tags")
+        visit("/", f"Cache-Tag: t{count - 1}", method="PURGE")
+        check("hit" not in outcome(visit(it.path)), "after a purge by the last")
+
 
 main()

@@ -11,7 +11,7 @@ import threading
 from bascule_flow import (FACTOR, WAIT, Daemon, Origin, Skip, answer, ask, check, equal, get, main,
                           once, post, test)
 from certs import Certificates
-from secure import SClient, TlsClient, TlsStream, handshake, refusal, trusting
+from secure import SClient, TlsClient, TlsStream, client_hello, handshake, refusal, trusting
 from wire import Stream, connect, read_response
 
 CONF = """
@@ -487,17 +487,6 @@ def _():
             c.send(part)
             c.rest()
     check(proxy().metrics() != before, "nothing was counted")
-
-
-def client_hello(name="site.test"):
-    """The first flight of a client."""
-    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-    tls = trusting().wrap_bio(incoming, outgoing, server_hostname=name)
-    try:
-        tls.do_handshake()
-    except ssl.SSLWantReadError:
-        pass
-    return outgoing.read()
 
 
 @test("a ClientHello may come in single bytes, and in many records")

@@ -24,7 +24,7 @@ users = (
       user_field = "X-Remote-User"; },
     { name = "front"; kind = "trusted_field"; user_header = "X-User"; groups_header = "X-Groups";
       from = "127.0.0.9"; user_field = "X-Remote-User"; },
-    { name = "slow"; kind = "htpasswd"; file = "@DIR@/slow"; }
+    { name = "slow"; kind = "htpasswd"; file = "@DIR@/slow"; max_failures = 5; max_logins = 6; }
 );
 policies = (
     { name = "basic"; users = "staff"; rules = (
@@ -62,8 +62,8 @@ def openssl(password):
 
 
 def slow_hash():
-    """One that nobody's password makes; some tenths of a second of work."""
-    return f"$5$rounds=400000$abcdefgh${'a' * 43}"
+    """One that nobody's password makes; a tenth of a second of work, or two."""
+    return f"$5$rounds=200000$abcdefgh${'a' * 43}"
 
 
 class Proxy(Daemon):
@@ -353,10 +353,10 @@ def _():
 def _():
     with Proxy(CONF, ORIGIN=origin().port) as daemon:
         clients = []
-        for i in range(20):
+        for i in range(12):
             clients.append(Client(daemon.address("slow"), source="127.0.0.31"))
             clients[-1].send(get("/", f"Authorization: {basic('eve', f'guess {i}')}"))
-        until(lambda: daemon.metrics()["bascule_login_busy_total"] >= 4, "some are refused")
+        until(lambda: daemon.metrics()["bascule_login_busy_total"] > 0, "some are refused")
         with Client(daemon.address("web")) as client:
             equal(client.ask(get("/", f"Authorization: {basic('ann')}")).status, 200,
                   "somebody else")

@@ -91,6 +91,11 @@ class Stream:
         except socket.timeout:
             return False
 
+    def echoes(self, data):
+        """Whether a peer that sends back what it gets gets this."""
+        self.send(data)
+        return self.exactly(len(data), "the echo") == data
+
     def half_close(self):
         """Says that we send no more (FIN)."""
         self.sock.shutdown(socket.SHUT_WR)
@@ -154,7 +159,7 @@ class Stream:
         return data
 
     def has_ended(self):
-        """Waits for the peer to end the stream; False when bytes come instead."""
+        """Waits for the peer to end or reset the stream; False when bytes come instead."""
         return not self.buffer and not self.fill()
 
     def is_quiet(self, seconds=0.3):
@@ -331,6 +336,11 @@ def get(target="/", *fields, host="site.test", method="GET"):
 def post(target, body, *fields, host="site.test", method="POST"):
     return head(f"{method} {target} HTTP/1.1", f"Host: {host}", f"Content-Length: {len(body)}",
                 *fields) + body
+
+
+def connect_head(target, *fields):
+    """The bytes of a request for a tunnel."""
+    return head(f"CONNECT {target} HTTP/1.1", f"Host: {target}", *fields)
 
 
 def chunks(*pieces, trailers=()):

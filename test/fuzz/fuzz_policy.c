@@ -14,6 +14,7 @@
 #include "modes/mode.h"
 #include "server/config/reader.h"
 #include "server/policy/limit.h"
+#include "server/policy/policy_unused.h"
 #include "server/schema.h"
 #include "server/users/users.h"
 
@@ -34,6 +35,7 @@ static const struct option options[] = {
 
 /* What is configured besides. */
 struct scene {
+    struct mode_ops mode;
     struct listener_conf listener;
     struct users_conf users;
     struct limit_conf limits[2];
@@ -48,7 +50,9 @@ set_scene(struct scene *scene)
     static const char *const limit_names[] = { "l", "m" };
 
     scene->listener.name = "front";
-    scene->listener.mode = modes[1];
+    scene->mode = *modes[1];
+    scene->mode.parent = NULL; /* the listener has no more than all of them have */
+    scene->listener.mode = &scene->mode;
     scene->users.name = "u";
     scene->keys[0] = SLICE("client");
     scene->keys[1] = SLICE("user");
@@ -74,6 +78,18 @@ struct subject {
     struct user user;
     struct arena arena;
 };
+
+/* HOST:PORT is all that it asks for, and the response is our own. */
+static void
+make_connect(struct subject *subject)
+{
+    struct facts *facts = &subject->facts;
+
+    subject->request.scheme = facts->path = SLICE("");
+    facts->query = slice_make(NULL, 0);
+    facts->response = NULL;
+    facts->known &= ~STAGE_BIT(STAGE_RESPONSE);
+}
 
 static void
 make_subject(struct subject *subject, const uint8_t *choices)
@@ -109,6 +125,8 @@ make_subject(struct subject *subject, const uint8_t *choices)
     ip_parse(choices[1] & 1 ? SLICE("10.0.0.7") : SLICE("2001:db8::1"), &facts->client);
     ip_parse(SLICE("192.0.2.1"), &facts->destination);
     facts->known = (choices[3] | STAGE_BIT(STAGE_CONNECTION)) & STAGES_ALL;
+    if (subject->request.method == METHOD_CONNECT)
+        make_connect(subject);
 }
 
 /* ---- asking */
@@ -226,6 +244,7 @@ ask(struct scene *scene, size_t i, const uint8_t *choices)
     scene->listener.policy = (struct policy_conf *)scene->conf.policies.items[i];
     scene->conf.policies = (struct config_list){ &scene->conf.policies.items[i], 1 };
     policies_review(&scene->conf, check_never, &once);
+    policy_unused_review(&scene->conf, check_never, &once);
     arena_fini(&subject.arena);
 }
 

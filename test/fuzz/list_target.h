@@ -14,6 +14,7 @@
 
 #define ENTRIES_MAX 50
 #define BAD_LINES_MAX 5
+#define EXPRESSIONS_MAX 20
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
 
@@ -42,7 +43,8 @@ try_list(enum list_kind kind, enum list_format format, const char *name, const u
          size_t bytes)
 {
     const struct list_conf conf = { .name = "fuzz", .kind = kind, .format = format,
-                                    .max_entries = ENTRIES_MAX, .max_bad_lines = BAD_LINES_MAX };
+                                    .max_entries = ENTRIES_MAX, .max_bad_lines = BAD_LINES_MAX,
+                                    .max_expressions = EXPRESSIONS_MAX };
     struct list_content *content = list_content_new(&conf);
     char *text = malloc(bytes + 1);
     struct err err = { .text = "" };
@@ -54,7 +56,8 @@ try_list(enum list_kind kind, enum list_format format, const char *name, const u
     if (list_load_bytes(content, &conf, slice_make(text, bytes), name, &err) < 0)
         must(strncmp(err.text, name, strlen(name)) == 0);
     else
-        must(content->entries <= ENTRIES_MAX);
+        must(content->entries <= ENTRIES_MAX &&
+             content->urls.pattern_count <= EXPRESSIONS_MAX);
     must(list_content_seal(content) == 0);
     ask_all(content, slice_make(text, strlen(text)));
     free(text);

@@ -11,10 +11,12 @@ a JSON file, read again whenever it changes:
       "slow.test": { "addresses": ["127.0.0.1"], "delay_ms": 300, "delay_aaaa_ms": 2000 },
       "www.test":  { "alias": "a.test" },
       "bad.test":  { "answer": "servfail" },
+      "late.test": { "addresses": ["127.0.0.1"], "fails_first": 1 },
       "*":         { "answer": "nxdomain" } }
 
 "answer" is one of: nxdomain, servfail, refused, silent (none at all), silent_aaaa,
 truncated (over UDP: come back over TCP), garbage. "*" stands for every name
+"fails_first" is how many questions of each type get servfail before any other answer. "*" stands for every name
 that is not listed; without it they do not exist (nxdomain). "ttl" and
 "negative_ttl" are seconds, 60 when not given.
 
@@ -96,6 +98,7 @@ class Counts:
             with open(self.path + ".new", "w", encoding="utf-8") as file:
                 json.dump(self.counts, file)
             os.replace(self.path + ".new", self.path)
+        return of_name[kind]
 
 
 class Server:
@@ -124,7 +127,9 @@ class Server:
             return None
         rule = self.names.find(name)
         how = rule.get("answer", "")
-        self.counts.add(name, TYPES.get(kind, str(kind)), is_tcp)
+        asked = self.counts.add(name, TYPES.get(kind, str(kind)), is_tcp)
+        if asked <= rule.get("fails_first", 0):
+            how = "servfail"
         await asyncio.sleep(self.delay_ms(rule, kind) / 1000)
         if how == "silent" or (how == "silent_aaaa" and kind == 28):
             return None

@@ -8,11 +8,10 @@
 #include "server/certificates/certificate_load.h"
 #include "server/net/loop.h"
 #include "test/unit/certificate_fixture.h"
+#include "test/unit/folder_fixture.h"
 #include "test/unit/suites.h"
 
 #include <CUnit/CUnit.h>
-#include <ftw.h>
-#include <limits.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -21,34 +20,11 @@
 /* Not every file needs all of it. */
 #pragma GCC diagnostic ignored "-Wunused-function"
 
-static char folder[] = "/tmp/test_certificates.XXXXXX";
 static struct test_certificate root, middle, alice, bob;
 static struct loop *loop;
 static struct err err;
 
 /* ---- files */
-
-/* One of a few buffers. */
-static const char *
-in(const char *name)
-{
-    static char paths[16][PATH_MAX];
-    static unsigned turn;
-    char *path = paths[turn++ % ARRAY_COUNT(paths)];
-
-    snprintf(path, PATH_MAX, "%s/%s", folder, name);
-    return path;
-}
-
-static void
-write_text(const char *path, const char *text)
-{
-    FILE *file = fopen(path, "w");
-
-    CU_ASSERT_PTR_NOT_NULL_FATAL(file);
-    fputs(text, file);
-    fclose(file);
-}
 
 /* Certificate and those who vouch for it, then the key in a file of its own. */
 static void
@@ -60,22 +36,10 @@ write_pair(const char *chain, const char *key, const struct test_certificate *le
 }
 
 static int
-remove_entry(const char *path, const struct stat *st, int flag, struct FTW *ftw)
-{
-    (void)st;
-    (void)flag;
-    (void)ftw;
-    return remove(path);
-}
-
-static int
 begin(void)
 {
-    static const char fresh[] = "/tmp/test_certificates.XXXXXX";
-
     signal(SIGPIPE, SIG_IGN);
-    memcpy(folder, fresh, sizeof(fresh));
-    if (mkdtemp(folder) == NULL)
+    if (make_folder() < 0)
         return -1;
     setenv("STATE_DIRECTORY", in("state/bascule"), 1);
     root = test_certificate_make(&(struct test_draft){ .name = "root", .is_ca = true });
@@ -95,7 +59,7 @@ end(void)
     test_certificate_free(&middle);
     test_certificate_free(&alice);
     test_certificate_free(&bob);
-    return nftw(folder, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
+    return remove_folder();
 }
 
 /* ---- loading */

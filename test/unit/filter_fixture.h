@@ -19,6 +19,7 @@ static struct client fixture_client;
 static struct downstream fixture_down;
 static struct listener_conf fixture_listener;
 static struct exchange fixture_ex;
+static struct worker fixture_worker; /* for what filters count */
 
 static int
 fixture_set_up(void)
@@ -43,7 +44,8 @@ exchange_begin(void)
     fixture_client = (struct client){ .peer = { .family = 4, .bytes = { 192, 0, 2, 7 } } };
     fixture_down = (struct downstream){ .client = &fixture_client };
     fixture_listener = (struct listener_conf){ .name = "web" };
-    *ex = (struct exchange){ .listener = &fixture_listener, .down = &fixture_down, .id = 0xabc };
+    *ex = (struct exchange){ .listener = &fixture_listener, .down = &fixture_down,
+                             .worker = &fixture_worker, .id = 0xabc };
     arena_init(&ex->arena, NULL, 1 << 20);
     ex->last_decision = &ex->decisions;
     ex->client_ip = fixture_client.peer;

@@ -9,10 +9,12 @@
 
 #define SUITES(X) \
     X(address) \
+    X(anonymity) \
     X(arena) \
     X(arrival) \
     X(auth_request) \
     X(balancers) \
+    X(ban_table) \
     X(base64) \
     X(byte_range) \
     X(cache_faults) \
@@ -24,6 +26,7 @@
     X(channel) \
     X(client_hello) \
     X(config) \
+    X(cors) \
     X(credentials) \
     X(date) \
     X(dial) \
@@ -34,6 +37,8 @@
     X(domain_set) \
     X(error_page) \
     X(escape) \
+    X(fair_share) \
+    X(file_read) \
     X(fill) \
     X(fill_flow) \
     X(fill_range) \
@@ -53,10 +58,14 @@
     X(h2_upstream) \
     X(hash) \
     X(header) \
+    X(hide_server) \
+    X(hold) \
     X(host_map) \
     X(hosts) \
     X(http_url) \
     X(hypothesis) \
+    X(icap_options) \
+    X(icap_reader) \
     X(index) \
     X(invalidate) \
     X(jwks) \
@@ -77,6 +86,7 @@
     X(loop) \
     X(memory) \
     X(message) \
+    X(multipart) \
     X(object) \
     X(opener) \
     X(object_source) \
@@ -98,11 +108,14 @@
     X(purge) \
     X(purge_job) \
     X(question) \
+    X(rate_limit) \
     X(registry) \
     X(resolve) \
     X(scan) \
     X(schema) \
+    X(security_headers) \
     X(segment) \
+    X(service) \
     X(slice) \
     X(storable) \
     X(structured_field) \
@@ -111,6 +124,7 @@
     X(time_window) \
     X(traffic) \
     X(trail) \
+    X(transform) \
     X(tls_client) \
     X(tls_clients) \
     X(tls_records) \

@@ -18,13 +18,19 @@ void suite_filters(void);
 static enum filter_verdict
 run_request(const struct filter_conf *conf, struct exchange *ex)
 {
-    return conf->ops->request_head(conf, NULL, ex);
+    uint64_t state[64] = { 0 };
+
+    must(conf->ops->state_bytes <= sizeof(state));
+    return conf->ops->request_head(conf, state, ex);
 }
 
 static enum filter_verdict
 run_fetch(const struct filter_conf *conf, struct exchange *ex)
 {
-    return conf->ops->fetch_head(conf, NULL, ex);
+    uint64_t state[64] = { 0 };
+
+    must(conf->ops->state_bytes <= sizeof(state));
+    return conf->ops->fetch_head(conf, state, ex);
 }
 
 /* ---- all of them */
@@ -332,7 +338,8 @@ anonymity_strict_lets_only_browsing_through(void)
     ask(ex, "Connection", "keep-alive");
     ask(ex, "User-Agent", "curl");
     CU_ASSERT_EQUAL(run_request(conf, ex), FILTER_NEXT);
-    CU_ASSERT_EQUAL(fields->count, ARRAY_COUNT(ordinary) + 2);
+    CU_ASSERT_EQUAL(fields->count, ARRAY_COUNT(ordinary) + 3);
+    CU_ASSERT(is_field(fields, "Sec-GPC", "1"));
     for (size_t i = 0; i < ARRAY_COUNT(ordinary); i++)
         CU_ASSERT(is_field(fields, ordinary[i], "kept"));
     CU_ASSERT(is_field(fields, "Connection", "keep-alive")); /* the writer's affair */

@@ -375,13 +375,13 @@ what_is_not_known_is_named_with_the_flag_that_says_it(void)
 }
 
 static bool
-says_why_not(const struct hypothesis *h, const char *rule, const char *words)
+says_why_not_as(const struct hypothesis *h, bool is_json, const char *rule, const char *words)
 {
     char *text = NULL;
     size_t bytes;
     FILE *out = open_memstream(&text, &bytes);
     struct err err = { "" };
-    int result = explain_why_not(out, h, slice_of(rule), false, &err);
+    int result = explain_why_not(out, h, slice_of(rule), is_json, &err);
     bool is_there;
 
     fclose(out);
@@ -390,6 +390,12 @@ says_why_not(const struct hypothesis *h, const char *rule, const char *words)
         fprintf(stderr, "not \"%s\" in: %s%s\n", words, text, err.text);
     free(text);
     return is_there;
+}
+
+static bool
+says_why_not(const struct hypothesis *h, const char *rule, const char *words)
+{
+    return says_why_not_as(h, false, rule, words);
 }
 
 static void
@@ -406,6 +412,20 @@ why_not_names_the_condition_that_is_false(void)
     hypothesis_free(h);
     h = think("GET", "http://ads.example/", NULL, NULL);
     CU_ASSERT(says_why_not(h, "last", "is not reached: rule no-ads (t.conf:5) decides"));
+    hypothesis_free(h);
+}
+
+static void
+why_not_says_the_same_to_programs(void)
+{
+    struct hypothesis *h = think("GET", "http://www.example/", "destination", "203.0.114.1");
+
+    CU_ASSERT(says_why_not_as(h, true, "no-ads", "{\"rule\":\"no-ads\",\"file\":\"t.conf\","
+                                                 "\"line\":5,\"is\":false,\"why\":\"host "));
+    CU_ASSERT(says_why_not_as(h, true, "last", "\"is\":true,"));
+    hypothesis_free(h);
+    h = think("GET", "http://ads.example/", NULL, NULL);
+    CU_ASSERT(says_why_not_as(h, true, "last", "\"is\":null,\"why\":\"rule no-ads "));
     hypothesis_free(h);
 }
 
@@ -502,6 +522,7 @@ suite_hypothesis(void)
                 what_is_not_known_is_named_with_the_flag_that_says_it);
     CU_add_test(s, "why-not names the condition that is false",
                 why_not_names_the_condition_that_is_false);
+    CU_add_test(s, "why-not says the same to programs", why_not_says_the_same_to_programs);
     CU_add_test(s, "what comes as expected says nothing", what_comes_as_expected_says_nothing);
     CU_add_test(s, "what comes otherwise names both lines", what_comes_otherwise_names_both_lines);
 }

@@ -184,6 +184,12 @@ finds_it_in_a_cookie(void)
     CU_ASSERT_EQUAL(try_field(users, "Cookie", arena_printf(&jwt_arena, "sid=%s; sid=%s", token,
                                                             token).data), LOGIN_WRONG);
     CU_ASSERT_EQUAL(try_field(users, "Cookie", "sid="), LOGIN_WRONG);
+    visit_begin(&visit); /* blanks make no other cookie of it, for origins neither */
+    ask(&visit, "Cookie", arena_printf(&jwt_arena, "sid=%s; a=1;sid = \"x\"", token).data);
+    CU_ASSERT_EQUAL(log_in(users, &visit), LOGIN_WRONG);
+    users_tell_origin(users, &visit.login, &visit.ex);
+    CU_ASSERT(is_text(fields_get(&visit.ex.request.fields, FIELD_COOKIE), "a=1"));
+    visit_end(&visit);
     visit_begin(&visit);
     ask(&visit, "Cookie", arena_printf(&jwt_arena, "sid=%s", token).data);
     users_tell_origin(users, &visit.login, &visit.ex);
@@ -247,6 +253,8 @@ tells_origins_what_it_may(void)
 
 #define URL "keys_url = \"https://id.test/keys\";"
 
+static const struct jwt_keys_pace pace = { .refresh_ms = 3600000, .retry_ms = 10000 };
+
 static struct jwt_keys *
 keys_of(const struct users_conf *users)
 {
@@ -264,8 +272,8 @@ waits_for_its_first_keys(void)
     struct visit visit;
 
     CU_ASSERT_EQUAL(try_token(users, token_for(300, "")), LOGIN_BUSY); /* nobody fetches */
-    CU_ASSERT(jwt_keys_begin_fetch(keys, 3600000, 1000000));
-    CU_ASSERT(!jwt_keys_begin_fetch(keys, 3600000, 1000000));
+    CU_ASSERT(jwt_keys_begin_fetch(keys, &pace, 1000000));
+    CU_ASSERT(!jwt_keys_begin_fetch(keys, &pace, 1000000));
     visit_begin(&visit);
     ask(&visit, "Authorization", bearer(token_for(300, "")));
     CU_ASSERT_EQUAL(users->ops->login(users, &visit.login, &visit.ex), LOGIN_WAIT);
@@ -291,22 +299,28 @@ fetches_keys_that_it_does_not_know(void)
     struct visit visit;
 
     /* The last fetch was long ago: */
-    CU_ASSERT(jwt_keys_begin_fetch(keys, 3600000, now_ms > 60000 ? now_ms - 60000 : 1));
+    CU_ASSERT(jwt_keys_begin_fetch(keys, &pace, now_ms > 60000 ? now_ms - 60000 : 1));
     CU_ASSERT_EQUAL(jwt_keys_replace(keys, jwt_document(JWT_KEY_P256, ",\"kid\":\"old\""), NULL),
                     1);
-    CU_ASSERT(!jwt_keys_begin_fetch(keys, 3600000, now_ms));
+    CU_ASSERT(!jwt_keys_begin_fetch(keys, &pace, now_ms));
     visit_begin(&visit);
     ask(&visit, "Authorization", bearer(token_for(300, ",\"z\":1")));
     CU_ASSERT_EQUAL(users->ops->login(users, &visit.login, &visit.ex), LOGIN_WAIT);
-    CU_ASSERT(jwt_keys_begin_fetch(keys, 3600000, now_ms));
+    CU_ASSERT(jwt_keys_begin_fetch(keys, &pace, now_ms));
     jwt_keys_fail(keys);
     visit_wait(&visit);
     CU_ASSERT_EQUAL(users->ops->login(users, &visit.login, &visit.ex), LOGIN_WRONG);
     visit_end(&visit);
     /* A moment ago: nobody may make us fetch all the time. */
     CU_ASSERT_EQUAL(try_token(users, token_for(300, ",\"z\":2")), LOGIN_WRONG);
-    CU_ASSERT(!jwt_keys_begin_fetch(keys, 3600000, now_ms + 9999));
-    CU_ASSERT(jwt_keys_begin_fetch(keys, 3600000, now_ms + 10000));
+    CU_ASSERT(!jwt_keys_begin_fetch(keys, &pace, now_ms + 9999));
+    CU_ASSERT(jwt_keys_begin_fetch(keys, &pace, now_ms + 10000));
+    CU_ASSERT_EQUAL(jwt_keys_replace(keys, jwt_document(JWT_KEY_P256, ",\"kid\":\"new\""), NULL),
+                    1);
+    CU_ASSERT(!jwt_keys_begin_fetch(keys, &pace, now_ms + 10000 + 3599999));
+    CU_ASSERT(jwt_keys_begin_fetch(keys, &pace, now_ms + 10000 + 3600000));
+    CU_ASSERT(!jwt_keys_begin_fetch(keys, &pace, now_ms + 10000 + 3600000 + 59999)); /* runs */
+    CU_ASSERT(jwt_keys_begin_fetch(keys, &pace, now_ms + 10000 + 3600000 + 60000)); /* is lost */
     users_gone();
 }
 
@@ -317,7 +331,7 @@ stops_waiting(void)
     struct jwt_keys *keys = keys_of(users);
     struct visit early, late;
 
-    CU_ASSERT(jwt_keys_begin_fetch(keys, 3600000, 1000000));
+    CU_ASSERT(jwt_keys_begin_fetch(keys, &pace, 1000000));
     visit_begin(&early);
     ask(&early, "Authorization", bearer(token_for(300, "")));
     CU_ASSERT_EQUAL(users->ops->login(users, &early.login, &early.ex), LOGIN_WAIT);
@@ -354,6 +368,7 @@ refuses_mistakes(void)
         { URL "algorithms = \"rs256\";", "did you mean \"RS256\"" },
         { URL "token_field = \"a\"; token_cookie = \"b\";", "exclude each other" },
         { URL "token_field = \"a b\";", "cannot be the name of a header field" },
+        { URL "token_field = \"TE\";", "token_field: TE has a meaning of its own" },
         { URL "token_cookie = \"a=b\";", "cannot be the name of a cookie" },
         { URL "fields = ( { claim = \"a\"; field = \"Connection\"; } );", "meaning of its own" },
         { "keys = \"/nowhere/keys.json\";", "/nowhere/keys.json" },

@@ -19,7 +19,8 @@ static struct list_conf
 conf_of(enum list_kind kind, enum list_format format)
 {
     return (struct list_conf){ .name = "test", .kind = kind, .format = format,
-                               .max_entries = 1000, .max_bad_lines = 2 };
+                               .max_entries = 1000, .max_bad_lines = 2,
+                               .max_expressions = 2 };
 }
 
 static int
@@ -150,7 +151,7 @@ static void
 a_page_of_html_is_no_list(void)
 {
     CU_ASSERT_EQUAL(load(LIST_DOMAINS, LIST_AUTO, "<html>\n<title>Not Found</title>\n"), -1);
-    CU_ASSERT(says("list.txt:1: "));
+    CU_ASSERT(says("list.txt:1: ") && says("; most lines of the file make no sense"));
     drop();
 }
 
@@ -367,6 +368,31 @@ expressions_are_searched_for_in_the_whole_url(void)
     drop();
 }
 
+static void
+a_list_may_not_have_more_expressions_than_it_may(void)
+{
+    CU_ASSERT_EQUAL(load(LIST_URLS, LIST_PLAIN, "/a/\n/b/\nexample.com/c\n"), 0);
+    CU_ASSERT_EQUAL(content->entries, 3);
+    drop();
+    CU_ASSERT_EQUAL(load(LIST_URLS, LIST_PLAIN, "/a/\n/b/\n/c/\n"), -1);
+    CU_ASSERT(says("list.txt:3: the list has more expressions than its max_expressions, 2"));
+    drop();
+}
+
+/* What is behind the zero would be lost: another expression than was meant. */
+static void
+an_expression_with_a_zero_in_it_is_a_bad_line(void)
+{
+    static const char text[] = "/a\0[0-9]/\nexample.com/x\n";
+    const struct list_conf conf = conf_of(LIST_URLS, LIST_PLAIN);
+
+    content = list_content_new(&conf);
+    CU_ASSERT_EQUAL(list_load_bytes(content, &conf, slice_make(text, sizeof(text) - 1), "list.txt",
+                                    &err), 0);
+    CU_ASSERT_EQUAL(content->entries, 1);
+    drop();
+}
+
 /* An expression may not hold a thread, and who makes it try does not get past it. */
 static void
 an_expression_that_takes_too_long_counts_as_found(void)
@@ -429,6 +455,10 @@ suite_list_formats(void)
                 urls_are_beginnings_that_end_where_a_segment_does);
     CU_add_test(s, "expressions are searched for in the whole URL",
                 expressions_are_searched_for_in_the_whole_url);
+    CU_add_test(s, "a list may not have more expressions than it may",
+                a_list_may_not_have_more_expressions_than_it_may);
+    CU_add_test(s, "an expression with a zero in it is a bad line",
+                an_expression_with_a_zero_in_it_is_a_bad_line);
     CU_add_test(s, "an expression that takes too long counts as found",
                 an_expression_that_takes_too_long_counts_as_found);
     CU_add_test(s, "says what is wrong with a URL", says_what_is_wrong_with_a_url);

@@ -11,46 +11,18 @@
 #include "server/net/grace.h"
 #include "server/registry.h"
 #include "server/schema.h"
+#include "test/unit/folder_fixture.h"
 #include "test/unit/suites.h"
 
-#include <CUnit/CUnit.h>
-#include <ftw.h>
-#include <limits.h>
 #include <pthread.h>
 #include <stdatomic.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #define WAIT_MS 30000u
+#define SETTLE_MS 20u
 #define THREADS 2
 
-static char folder[] = "/tmp/test_lists.XXXXXX";
 static struct err err;
-
-/* ---- files */
-
-static const char *
-in(const char *name)
-{
-    static char paths[8][PATH_MAX];
-    static unsigned turn;
-    char *path = paths[turn++ % ARRAY_COUNT(paths)];
-
-    snprintf(path, PATH_MAX, "%s/%s", folder, name);
-    return path;
-}
-
-static void
-write_text(const char *path, const char *text)
-{
-    FILE *file = fopen(path, "w");
-
-    CU_ASSERT_PTR_NOT_NULL_FATAL(file);
-    fputs(text, file);
-    fclose(file);
-}
 
 /* As operators should. */
 static void
@@ -58,27 +30,6 @@ replace(const char *path, const char *text)
 {
     write_text(in("new"), text);
     CU_ASSERT_EQUAL(rename(in("new"), path), 0);
-}
-
-static int
-make_folder(void)
-{
-    return mkdtemp(folder) != NULL ? 0 : -1;
-}
-
-static int
-remove_one(const char *path, const struct stat *st, int kind, struct FTW *way)
-{
-    (void)st;
-    (void)kind;
-    (void)way;
-    return remove(path);
-}
-
-static int
-remove_folder(void)
-{
-    return nftw(folder, remove_one, 8, FTW_DEPTH | FTW_PHYS);
 }
 
 /* ---- configurations */
@@ -98,7 +49,7 @@ name_list(struct setting *setting, size_t i, enum list_kind kind, enum list_form
     setting->lists[i] = (struct list_conf){
         .place = { "test.conf", 3 }, .name = i == 0 ? "one" : "two", .kind = kind,
         .format = format, .files = { &setting->files[i], 1 }, .max_entries = 1000,
-        .max_bad_lines = 0 };
+        .max_expressions = 1, .max_bad_lines = 0, .settle_ms = SETTLE_MS };
     setting->items[i] = &setting->lists[i];
     setting->conf.lists = (struct config_list){ setting->items, i + 1 };
 }
@@ -194,6 +145,27 @@ folders_of_squidguard_are_read_by_what_their_files_are(void)
     end(&a);
 }
 
+/* A zone may spare a name and not what is below it: so names below others count, also
+ * those of files read before it was seen that there is a zone. */
+static void
+a_zone_behind_other_files_spares_only_what_it_names(void)
+{
+    struct setting a = { .conf = { .workers = 0 } };
+    struct slice files[2];
+
+    write_text(in("plain"), "bad.example\nworse.bad.example\n");
+    write_text(in("zone"), "$TTL 60\nbad.example CNAME rpz-passthru.\n");
+    name_list(&a, 0, LIST_DOMAINS, LIST_AUTO, in("plain"));
+    files[0] = a.files[0];
+    files[1] = slice_of(in("zone"));
+    a.lists[0].files = (struct strings){ files, 2 };
+    CU_ASSERT_EQUAL_FATAL(lists_adopt(&a.conf, &err), 0);
+    CU_ASSERT_FALSE(has(&a, "bad.example"));
+    CU_ASSERT_FALSE(has(&a, "x.bad.example"));
+    CU_ASSERT(has(&a, "worse.bad.example") && has(&a, "x.worse.bad.example"));
+    end(&a);
+}
+
 /* ---- with it: this thread takes part as others do, by reading its mail */
 
 static struct loop *home;
@@ -280,6 +252,71 @@ a_bad_file_leaves_the_last_good_content(void)
     CU_ASSERT(wait_for(&a, "again.example"));
     list_facts(a.lists[0].list, &facts);
     CU_ASSERT_EQUAL(facts.failures, 0);
+    end_serving(&a);
+}
+
+/* ---- when a file is read again */
+
+/* Something that happens all the time. */
+static bool
+wait_despite(const struct setting *setting, const char *host, const char *path, const char *mode)
+{
+    uint64_t until_ms = clock_monotonic_ms() + WAIT_MS;
+
+    while (!has(setting, host) && clock_monotonic_ms() < until_ms) {
+        FILE *file = fopen(path, mode);
+
+        CU_ASSERT_PTR_NOT_NULL_FATAL(file);
+        fputs("# here again\n", file);
+        fclose(file);
+        loop_turn(home, 1);
+    }
+    return has(setting, host);
+}
+
+static void
+a_busy_folder_puts_nothing_off(void)
+{
+    struct setting a = { .conf = { .workers = 0 } };
+
+    write_text(in("live"), "old.example\n");
+    name_list(&a, 0, LIST_DOMAINS, LIST_AUTO, in("live"));
+    begin_serving();
+    CU_ASSERT_EQUAL_FATAL(lists_adopt(&a.conf, &err), 0);
+    replace(in("live"), "new.example\n");
+    CU_ASSERT(wait_despite(&a, "new.example", in("other"), "w"));
+    end_serving(&a);
+}
+
+static void
+a_file_that_never_rests_is_read_all_the_same(void)
+{
+    struct setting a = { .conf = { .workers = 0 } };
+
+    write_text(in("live"), "old.example\n");
+    name_list(&a, 0, LIST_DOMAINS, LIST_AUTO, in("live"));
+    begin_serving();
+    CU_ASSERT_EQUAL_FATAL(lists_adopt(&a.conf, &err), 0);
+    replace(in("live"), "new.example\n");
+    CU_ASSERT(wait_despite(&a, "new.example", in("live"), "a"));
+    end_serving(&a);
+}
+
+static void
+a_file_that_has_just_changed_is_left_alone(void)
+{
+    struct setting a = { .conf = { .workers = 0 } };
+    uint64_t until_ms;
+
+    write_text(in("live"), "old.example\n");
+    name_list(&a, 0, LIST_DOMAINS, LIST_AUTO, in("live"));
+    a.lists[0].settle_ms = 60000;
+    begin_serving();
+    CU_ASSERT_EQUAL_FATAL(lists_adopt(&a.conf, &err), 0);
+    replace(in("live"), "half.exam");
+    for (until_ms = clock_monotonic_ms() + 5 * SETTLE_MS; clock_monotonic_ms() < until_ms;)
+        loop_turn(home, 2);
+    CU_ASSERT(has(&a, "old.example"));
     end_serving(&a);
 }
 
@@ -383,7 +420,7 @@ a_list_may_go_while_the_loader_runs(void)
     for (unsigned i = 0; i < 20; i++) {
         CU_ASSERT_EQUAL(lists_adopt(&a.conf, &err), 0);
         CU_ASSERT(has(&a, "a.example"));
-        loop_turn(home, 20);
+        loop_turn(home, 5);
         lists_release(&a.conf);
     }
     end_serving(&a);
@@ -400,9 +437,16 @@ suite_lists(void)
                 a_list_that_cannot_be_loaded_at_first_is_an_error);
     CU_add_test(s, "folders of squidGuard are read by what their files are",
                 folders_of_squidguard_are_read_by_what_their_files_are);
+    CU_add_test(s, "a zone behind other files spares only what it names",
+                a_zone_behind_other_files_spares_only_what_it_names);
     CU_add_test(s, "a file that changes is read again", a_file_that_changes_is_read_again);
     CU_add_test(s, "a bad file leaves the last good content",
                 a_bad_file_leaves_the_last_good_content);
+    CU_add_test(s, "a busy folder puts nothing off", a_busy_folder_puts_nothing_off);
+    CU_add_test(s, "a file that never rests is read all the same",
+                a_file_that_never_rests_is_read_all_the_same);
+    CU_add_test(s, "a file that has just changed is left alone",
+                a_file_that_has_just_changed_is_left_alone);
     CU_add_test(s, "lists are replaced while they are asked",
                 lists_are_replaced_while_they_are_asked);
     CU_add_test(s, "a list may go while the loader runs", a_list_may_go_while_the_loader_runs);

@@ -103,21 +103,36 @@ begin(void)
     listener.policy = &policy;
 }
 
-/* What the script says behind the functions; NUL-terminated. */
-static const char *
-statements(const char *client)
+/* The script for a client; NUL-terminated. */
+static char *
+whole_script(const char *client)
 {
-    static const char mark[] = "address6.substring(24), 16);\n";
     struct ip ip;
     struct pac_reader reader = { .conf = &conf, .listener = &listener, .pac = &pac, .client = &ip,
                                  .proxy = SLICE("PROXY p:1") };
+    const struct rule_conf *left_out;
     struct slice script;
 
     CU_ASSERT_TRUE_FATAL(ip_parse(slice_of(client), &ip));
-    script = pac_script(&arena, &reader);
+    script = pac_script(&arena, &reader, &left_out);
     CU_ASSERT_TRUE_FATAL(script.bytes > 0);
     CU_ASSERT_TRUE(slice_starts_with(script, SLICE("var PROXY = \"PROXY p:1\";\n")));
-    return strstr(script.data, mark) + sizeof(mark) - 1;
+    return (char *)script.data;
+}
+
+/* What FindProxyForURL() does once the host is normalised. */
+static const char *
+statements(const char *client)
+{
+    static const char before[] = "\\.$/g, \"\");\n", behind[] = "\n}\n";
+    char *text = whole_script(client), *end;
+
+    text = strstr(text, before);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(text);
+    end = strstr(text, behind);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(end);
+    end[sizeof(behind) - 1] = '\0'; /* before the functions */
+    return text + sizeof(before) - 1;
 }
 
 static bool
@@ -171,7 +186,8 @@ what_is_direct_is_direct(void)
     when->schemes = words("https", NULL);
     add_rule(when, RULE_CONTINUE, true);
     CU_ASSERT_STRING_EQUAL(statements("10.0.0.1"),
-                           "  if (is(scheme, [\"https\"]) && (is(host, [\"www.example.com\"]) || "
+                           "  if (is(scheme(url), [\"https\"]) && "
+                           "(is(host, [\"www.example.com\"]) || "
                            "under(host, [\".internal.example\"])))\n"
                            "    return \"DIRECT\";\n" END);
 }
@@ -232,7 +248,8 @@ a_decisive_rule_that_tells_a_browser_nothing_is_left_out(void)
     add_rule(condition(), RULE_AUTHENTICATE, false);
     add_rule(host("a.example"), RULE_CONTINUE, true);
     CU_ASSERT_STRING_EQUAL(statements("10.0.0.1"),
-                           "  if (among(address4, [167772160,184549375]))\n    return PROXY;\n"
+                           "  if (among(address4(host), [167772160,184549375]))\n"
+                           "    return PROXY;\n"
                            "  if (is(host, [\"a.example\"]))\n    return \"DIRECT\";\n" END);
 }
 
@@ -299,7 +316,7 @@ networks_are_for_hosts_that_are_addresses(void)
     when->destinations = networks("2001:db8::/32");
     add_rule(when, RULE_CONTINUE, true);
     CU_ASSERT_TRUE(has(statements("10.0.0.1"),
-                       "among(address6, [\"20010db8000000000000000000000000\","
+                       "among(address6(host), [\"20010db8000000000000000000000000\","
                        "\"20010db8ffffffffffffffffffffffff\"])"));
 }
 
@@ -312,7 +329,7 @@ ports_are_ranges(void)
     begin();
     when->ports = (struct port_set){ ranges, 2 };
     add_rule(when, RULE_CONTINUE, true);
-    CU_ASSERT_TRUE(has(statements("10.0.0.1"), "among(port, [80,80,8000,8999])"));
+    CU_ASSERT_TRUE(has(statements("10.0.0.1"), "among(port(url), [80,80,8000,8999])"));
 }
 
 static void
@@ -335,29 +352,125 @@ small_lists_and_sets_are_told(void)
     CU_ASSERT_FALSE(has(statements("10.0.0.1"), "DIRECT"));
 }
 
-/* However long a policy is: what is left out goes through the proxy. */
+/* A condition on everything that a browser can tell. */
+static struct condition_conf *
+all_that_is_known(void)
+{
+    static struct port_range range = { 81, 89 };
+    static struct list_conf list = { .name = "intranet", .kind = LIST_DOMAINS };
+    struct condition_conf *when = host("*.example");
+
+    list.items = words("one.example", NULL);
+    conf.lists = list_of(&list);
+    when->host_in = words("intranet", NULL);
+    when->schemes = words("https", NULL);
+    when->ports = (struct port_set){ &range, 1 };
+    when->destinations = networks("10.0.0.0/8");
+    return when;
+}
+
 static void
-a_script_does_not_grow_without_end(void)
+a_script_has_the_functions_that_it_calls(void)
+{
+    static const char *const names[] = { "is", "within", "under", "among", "port", "scheme",
+                                         "address4", "address6", "groups", "number4" };
+    const char *text;
+
+    begin();
+    add_rule(all_that_is_known(), RULE_CONTINUE, true);
+    text = whole_script("10.0.0.1");
+    for (size_t i = 0; i < ARRAY_COUNT(names); i++)
+        CU_ASSERT_TRUE(has(text, arena_printf(&arena, "\nfunction %s(", names[i]).data));
+    begin();
+    add_rule(host("*.example"), RULE_CONTINUE, true);
+    text = whole_script("10.0.0.1");
+    for (size_t i = 0; i < ARRAY_COUNT(names); i++)
+        CU_ASSERT_EQUAL(has(text, arena_printf(&arena, "\nfunction %s(", names[i]).data),
+                        strcmp(names[i], "under") == 0);
+}
+
+/* So many that two of these conditions do not fit. */
+static struct condition_conf *
+many_hosts(void)
 {
     struct strings many = { arena_alloc(&arena, PAC_VALUES_MAX * sizeof(struct slice)),
                             PAC_VALUES_MAX };
     struct condition_conf *when = condition();
+
+    for (size_t i = 0; i < many.count; i++)
+        many.items[i] = arena_printf(&arena, "host-%zu.%0120u.example", i, 7u);
+    when->hosts = many;
+    return when;
+}
+
+/* However long a policy is: what is left out goes through the proxy. */
+static void
+a_script_does_not_grow_without_end(void)
+{
     const char *text;
 
     begin();
-    for (size_t i = 0; i < many.count; i++)
-        many.items[i] = arena_printf(&arena, "host-%zu.%0100u.example", i, 7u);
-    when->hosts = many;
     add_rule(host("first.example"), RULE_CONTINUE, true);
-    add_rule(when, RULE_CONTINUE, true);
-    add_rule(when, RULE_DENY, false);
+    add_rule(all_that_is_known(), RULE_CONTINUE, true); /* the functions have room, too */
+    add_rule(many_hosts(), RULE_CONTINUE, true);
+    add_rule(many_hosts(), RULE_DENY, false);
     add_rule(host("last.example"), RULE_CONTINUE, true);
-    text = statements("10.0.0.1");
+    text = whole_script("10.0.0.1");
     CU_ASSERT_TRUE(has(text, "first.example"));
     CU_ASSERT_TRUE(has(text, "host-499."));
     CU_ASSERT_FALSE(has(text, "last.example"));
-    CU_ASSERT_STRING_EQUAL(text + strlen(text) - strlen(END), END);
+    CU_ASSERT_TRUE(has(text, END));
+    CU_ASSERT_TRUE(has(text, "function number4("));
     CU_ASSERT_TRUE(strlen(text) < PAC_SCRIPT_BYTES_MAX);
+}
+
+/* ---- check */
+
+static void
+on_sentence(void *arg, const char *sentence)
+{
+    struct slice *said = arg;
+
+    *said = arena_printf(&arena, "%.*s%s\n", SLICE_ARG(*said), sentence);
+}
+
+/* What `check` says of the rules, which stand in line 1, 2 ...; NUL-terminated. */
+static const char *
+review(void)
+{
+    struct slice said = SLICE("");
+
+    for (unsigned i = 0; i < policy.rules.count; i++)
+        ((struct rule_conf *)rules[i])->place = (struct place){ "t.conf", i + 1 };
+    pac_review(&pac, &listener, &conf, on_sentence, &said);
+    return said.data;
+}
+
+static void
+check_tells_of_rules_that_browsers_cannot_follow(void)
+{
+    struct condition_conf *when = host("a.example");
+
+    begin();
+    add_rule(when, RULE_CONTINUE, true);
+    CU_ASSERT_STRING_EQUAL(review(), "");
+    when->methods = words("POST", NULL);
+    add_rule(when, RULE_CONTINUE, true);
+    CU_ASSERT_TRUE(slice_starts_with(slice_of(review()), SLICE("t.conf:2: listener \"office\": ")));
+    CU_ASSERT_TRUE(has(review(), "its method is nothing that they can evaluate"));
+}
+
+static void
+check_tells_of_rules_that_do_not_fit(void)
+{
+    begin();
+    add_rule(host("first.example"), RULE_CONTINUE, true);
+    add_rule(many_hosts(), RULE_CONTINUE, true);
+    CU_ASSERT_STRING_EQUAL(review(), "");
+    add_rule(many_hosts(), RULE_DENY, false);
+    add_rule(host("last.example"), RULE_CONTINUE, true);
+    CU_ASSERT_TRUE(slice_starts_with(slice_of(review()), SLICE("t.conf:3: ")));
+    CU_ASSERT_TRUE(has(review(), "do not fit into a file of 128 KiB"));
 }
 
 /* ---- options */
@@ -401,7 +514,7 @@ what_is_configured_for_the_file_comes_first(void)
     CU_ASSERT_EQUAL(finish(NULL, "10.0.0.0/8", &err), 0);
     add_rule(condition(), RULE_DENY, false);
     CU_ASSERT_STRING_EQUAL(statements("10.0.0.1"),
-                           "  if (among(address4, [167772160,184549375]))\n"
+                           "  if (among(address4(host), [167772160,184549375]))\n"
                            "    return \"DIRECT\";\n" END);
 }
 
@@ -429,7 +542,12 @@ suite_pac(void)
                 networks_are_for_hosts_that_are_addresses);
     CU_add_test(s, "ports are ranges", ports_are_ranges);
     CU_add_test(s, "small lists and sets are told", small_lists_and_sets_are_told);
+    CU_add_test(s, "a script has the functions that it calls",
+                a_script_has_the_functions_that_it_calls);
     CU_add_test(s, "a script does not grow without end", a_script_does_not_grow_without_end);
+    CU_add_test(s, "check tells of rules that browsers cannot follow",
+                check_tells_of_rules_that_browsers_cannot_follow);
+    CU_add_test(s, "check tells of rules that do not fit", check_tells_of_rules_that_do_not_fit);
     CU_add_test(s, "options are checked", options_are_checked);
     CU_add_test(s, "what is configured for the file comes first",
                 what_is_configured_for_the_file_comes_first);

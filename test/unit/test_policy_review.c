@@ -162,11 +162,74 @@ facts_that_are_nowhere_to_be_had_are_found(void)
                ""), "its condition \"mode\" is true nowhere"));
 }
 
+static bool
+is_never_of_connect(const char *when)
+{
+    char rules[1000];
+
+    snprintf(rules, sizeof(rules),
+             "rules = ( { name = \"b\"; action = \"deny\"; when = { %s }; } );", when);
+    review(rules, "sets = ( { name = \"tunnels\"; when = { method = \"CONNECT\"; }; } );");
+    return strstr(said, "rule \"b\" can never match: its condition") != NULL &&
+           strstr(said, "is never true of CONNECT") != NULL;
+}
+
+/* RFC 9110 section 9.3.6: the target of CONNECT is a host and a port. */
+static void
+connect_has_no_path_and_no_response(void)
+{
+    CU_ASSERT(is_never_of_connect("method = \"CONNECT\"; path = \"*\";"));
+    CU_ASSERT(is_never_of_connect("set = \"tunnels\"; path_regex = \"a\";"));
+    CU_ASSERT(is_never_of_connect("all = ( { method = \"CONNECT\"; } ); any = ( { query = \"a\"; "
+                                  "}, { scheme = \"https\"; } );"));
+    CU_ASSERT(is_never_of_connect("any = ( { method = \"CONNECT\"; status = 404; }, { method = "
+                                  "\"CONNECT\"; longer_than = \"1K\"; } );"));
+    CU_ASSERT_FALSE(is_never_of_connect("method = [ \"CONNECT\", \"GET\" ]; path = \"*\";"));
+    CU_ASSERT_FALSE(is_never_of_connect("method = \"CONNECT\"; host = \"a.example\"; port = 443; "
+                                        "header = \"X-A\"; destination = \"10.0.0.0/8\"; "
+                                        "sni_differs = true;"));
+    CU_ASSERT_FALSE(is_never_of_connect("any = ( { method = \"CONNECT\"; }, { path = \"/a\"; } "
+                                        ");"));
+    CU_ASSERT_FALSE(is_never_of_connect("method = \"CONNECT\"; any = ( { port = 443; }, { path = "
+                                        "\"/a\"; } );"));
+}
+
+static bool
+is_always_denied(const char *policy, const char *when, const char *words)
+{
+    char rules[1000];
+
+    snprintf(rules, sizeof(rules), "%s = ( { name = \"b\"; tags = \"t\"; when = { %s }; } );",
+             strcmp(policy, "p") == 0 ? "rules" : "rules = (); }, { name = \"inner\"; rules", when);
+    review(rules, "");
+    return strstr(said, words) != NULL;
+}
+
+#define NOWHERE "of which nothing is known where this policy is used"
+#define DESTINATION "not = ( { destination = \"10.0.0.0/8\"; } );"
+
+/* server/policy/facts.h: what is not there makes no condition true, and so its denial. */
+static void
+denials_of_what_is_not_there_are_found(void)
+{
+    CU_ASSERT(is_always_denied("inner", DESTINATION, NOWHERE));
+    CU_ASSERT(is_always_denied("inner", "any = ( { method = \"PUT\"; }, { " DESTINATION " } );",
+                               NOWHERE));
+    CU_ASSERT(is_always_denied("p", "not = ( { method = \"CONNECT\"; path = \"/a\"; } );",
+                               "\"not\" around \"path\" of CONNECT"));
+    CU_ASSERT(is_always_denied("p", DESTINATION, "true also where a group or another proxy"));
+    CU_ASSERT_FALSE(is_always_denied("p", DESTINATION, NOWHERE));
+    CU_ASSERT_FALSE(is_always_denied("p", "destination = \"any\"; " DESTINATION, "\"not\""));
+    CU_ASSERT_FALSE(is_always_denied("p", "not = ( { host = \"a.example\"; } );", "\"not\""));
+    CU_ASSERT_FALSE(is_always_denied("p", "not = ( { listener = \"front\"; } );", "\"not\""));
+    CU_ASSERT_FALSE(is_always_denied("inner", "not = ( { mode = \"forward\"; } );", "\"not\""));
+}
+
 static void
 effects_that_have_no_place_are_found(void)
 {
     const char *rules = "rules = ( { name = \"b\"; upstream_proxy = \"http://proxy.example:3128\"; "
-                        "source = \"192.0.2.1\"; } );";
+                        "source = \"192.0.2.1\"; direct = true; } );";
     char two[1000];
 
     CU_ASSERT_STRING_EQUAL(review(rules, ""), ""); /* forward mode */
@@ -174,6 +237,12 @@ effects_that_have_no_place_are_found(void)
     review(two, "");
     CU_ASSERT_PTR_NOT_NULL(strstr(said, "rule \"b\" upstream_proxy does nothing where"));
     CU_ASSERT_PTR_NOT_NULL(strstr(said, "rule \"b\" source does nothing where"));
+    CU_ASSERT_PTR_NOT_NULL(strstr(said, "rule \"b\" direct does nothing where"));
+    CU_ASSERT_PTR_NULL(strstr(said, "set_request"));
+    CU_ASSERT_STRING_EQUAL(review("rules = ( { limit = \"each\"; } );", ""), "");
+    CU_ASSERT_PTR_NOT_NULL(strstr(
+        review("rules = (); }, { name = \"inner\"; rules = ( { limit = \"each\"; } );", ""),
+        "rule 1 takes nothing from limit \"each\" at t.conf:")); /* by users, and there are none */
 }
 
 static void
@@ -219,6 +288,9 @@ suite_policy_review(void)
                 conditions_that_exclude_each_other_are_found);
     CU_add_test(s, "facts that are nowhere to be had are found",
                 facts_that_are_nowhere_to_be_had_are_found);
+    CU_add_test(s, "CONNECT has no path and no response", connect_has_no_path_and_no_response);
+    CU_add_test(s, "denials of what is not there are found",
+                denials_of_what_is_not_there_are_found);
     CU_add_test(s, "effects that have no place are found", effects_that_have_no_place_are_found);
     CU_add_test(s, "verdicts that come too late are found", verdicts_that_come_too_late_are_found);
     CU_add_test(s, "sentences begin with file and line", sentences_begin_with_file_and_line);

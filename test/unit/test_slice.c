@@ -43,6 +43,22 @@ tokens_are_found_in_lists_whatever_their_case(void)
 }
 
 static void
+digits_and_characters_are_taken_off_the_head(void)
+{
+    struct slice text = SLICE("2026-9x");
+
+    CU_ASSERT_TRUE(slice_equal(slice_take_digits(&text, 3), SLICE("202")));
+    CU_ASSERT_TRUE(slice_equal(slice_take_digits(&text, SIZE_MAX), SLICE("6")));
+    CU_ASSERT_EQUAL(slice_take_digits(&text, SIZE_MAX).bytes, 0);
+    CU_ASSERT_FALSE(slice_take_char(&text, '9'));
+    CU_ASSERT_TRUE(slice_take_char(&text, '-'));
+    CU_ASSERT_EQUAL(slice_take_digits(&text, 0).bytes, 0);
+    CU_ASSERT_TRUE(slice_take_char(&text, '9') && slice_take_char(&text, 'x'));
+    CU_ASSERT_FALSE(slice_take_char(&text, 'x'));
+    CU_ASSERT_EQUAL(slice_take_digits(&text, SIZE_MAX).bytes, 0);
+}
+
+static void
 numbers_are_digits_and_nothing_else(void)
 {
     uint64_t n = 7;
@@ -69,5 +85,7 @@ suite_slice(void)
                 an_unfinished_quoted_string_ends_with_the_list);
     CU_add_test(s, "tokens are found in lists whatever their case",
                 tokens_are_found_in_lists_whatever_their_case);
+    CU_add_test(s, "digits and characters are taken off the head",
+                digits_and_characters_are_taken_off_the_head);
     CU_add_test(s, "numbers are digits and nothing else", numbers_are_digits_and_nothing_else);
 }

@@ -270,6 +270,47 @@ long_values_are_cut_and_it_says_so(void)
     CU_ASSERT(entry.decision_count > 5 && entry.decision_count < 40);
 }
 
+static void
+one_long_value_is_cut_and_it_says_so(void)
+{
+    static char target[2000];
+    const struct user user = { .name = { target, 300 } };
+    static struct trail_entry entry;
+
+    memset(target, 'a', sizeof(target) - 1);
+    record(0x223, target);
+    CU_ASSERT_TRUE_FATAL(trail_find(0x223, &entry));
+    CU_ASSERT_EQUAL(entry.url.bytes, TRAIL_URL_MAX);
+    CU_ASSERT_TRUE(entry.is_cut);
+    exchange_begin(0x224, "/");
+    ex.user = &user;
+    trail_record(&ex);
+    arena_fini(&ex.arena);
+    CU_ASSERT_TRUE_FATAL(trail_find(0x224, &entry));
+    CU_ASSERT_EQUAL(entry.user.bytes, TRAIL_TEXT_MAX);
+    CU_ASSERT_TRUE(entry.is_cut);
+}
+
+/* The last piece fits though the longest one would not. */
+static void
+what_fits_is_not_called_cut(void)
+{
+    static struct trail_entry entry;
+    static char what[251];
+
+    memset(what, 'a', sizeof(what) - 1);
+    exchange_begin(0x225, "/");
+    for (unsigned i = 0; i < 15; i++)
+        exchange_decide(&ex, DECISION_ALLOW, NULL, "%s", what);
+    exchange_decide(&ex, DECISION_ALLOW, NULL, "short");
+    trail_record(&ex);
+    arena_fini(&ex.arena);
+    CU_ASSERT_TRUE_FATAL(trail_find(0x225, &entry));
+    CU_ASSERT_EQUAL_FATAL(entry.decision_count, 16);
+    CU_ASSERT(slice_equal(entry.decisions[15].what, SLICE("short")));
+    CU_ASSERT_FALSE(entry.is_cut);
+}
+
 /* What the access log may not tell is not kept. */
 static void
 what_is_private_stays_so(void)
@@ -335,6 +376,9 @@ suite_trail(void)
                 of_two_records_with_one_id_the_newer_counts);
     CU_add_test(s, "what a tunnel began with stays known", what_a_tunnel_began_with_stays_known);
     CU_add_test(s, "long values are cut, and it says so", long_values_are_cut_and_it_says_so);
+    CU_add_test(s, "one long value is cut, and it says so",
+                one_long_value_is_cut_and_it_says_so);
+    CU_add_test(s, "what fits is not called cut", what_fits_is_not_called_cut);
     CU_add_test(s, "what is private stays so", what_is_private_stays_so);
     CU_add_test(s, "a new size keeps what fits", a_new_size_keeps_what_fits);
 }

@@ -81,6 +81,13 @@ refuses_what_is_malformed(void)
     users_tell_origin(users, &visit.login, &visit.ex);
     CU_ASSERT_EQUAL(visit.ex.request.fields.count, 0);
     visit_end(&visit);
+    visit_begin(&visit);
+    ask(&visit, "X-User", "alice");
+    ask(&visit, "X-Groups", "interns");
+    ask(&visit, "x-groups", "admins"); /* whose? */
+    CU_ASSERT_EQUAL(log_in(users, &visit), LOGIN_WRONG);
+    CU_ASSERT_EQUAL(visit.login.user.name.bytes, 0);
+    visit_end(&visit);
     users_gone();
 }
 
@@ -109,6 +116,9 @@ refuses_mistakes(void)
     CU_ASSERT(is_refused("name = \"front\"; kind = \"trusted_field\";", "user_header"));
     CU_ASSERT(is_refused("name = \"front\"; kind = \"trusted_field\"; user_header = \"X User\";",
                          "user_header: \"X User\" cannot be the name of a header field"));
+    CU_ASSERT(is_refused("name = \"front\"; kind = \"trusted_field\"; user_header = \"TE\";",
+                         "user_header: TE has a meaning of its own"));
+    CU_ASSERT(is_refused(FIELDS "fronts = [ \"gate\", \"\" ];", "fronts: \"\" is nobody's"));
     CU_ASSERT(is_refused(FIELDS "from = \"192.0.2.1/24\";", "192.0.2.0/24"));
 }
 

@@ -229,13 +229,13 @@ hashes_nothing_for_who_has_left(void)
 static void
 bounds_what_a_client_may_ask(void)
 {
-    enum { SHARE = 16 };
+    enum { SHARE = 12 };
     struct users_conf *users;
     struct visit visits[SHARE], more, other;
     uint64_t before;
 
     write_both(SLOW, "");
-    users = htpasswd("max_failures = 2;");
+    users = htpasswd("max_failures = 2; max_logins = 12;");
     before = password_hash_count();
     for (unsigned i = 0; i < SHARE; i++) {
         char pair[32];

@@ -1,15 +1,15 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""What a review of the engine looked for: waits without an end, and answers that lack something."""
+"""Interim responses (1xx): what of them passes, and what they may cost (RFC 9110 section 15.2)."""
 
-import socket
 import threading
 
-from bascule_flow import (WAIT, Client, Daemon, Origin, answer, check, equal, get, head, main,
+from bascule_flow import (WAIT, Client, Daemon, Origin, answer, ask, check, equal, get, head, main,
                           once, one_of, test)
 
 CONF = """
 workers = 1;
 forward_to_sites = false;
+stores = ( { name = "main"; memory = "16M"; } );
 access_logs = ( { name = "all"; to = "@DIR@/access.log"; format = "json"; } );
 listeners = (
     { name = "web"; mode = "reverse"; listen = "127.0.0.1:0"; },
@@ -19,10 +19,13 @@ listeners = (
       filters = ( { filter = "headers"; response = { set = [ @GUARDS@ ]; }; } ); }
 );
 groups = (
-    { name = "origin"; max_fails = 0; endpoints = ( { to = "127.0.0.1:@ORIGIN@"; } );
-      timeouts = { write = "300ms"; }; }
+    { name = "origin"; max_fails = 0; endpoints = ( { to = "127.0.0.1:@ORIGIN@"; } ); }
 );
-sites = ( { name = "all"; default = true; group = "origin"; } );
+sites = (
+    { name = "all"; default = true; group = "origin"; routes = (
+        { path_prefix = "/hides/"; cache = "main";
+          filters = ( { filter = "headers"; response = { remove = "X-Inside"; }; } ); } ); }
+);
 """
 
 origin = once(Origin)
@@ -56,30 +59,6 @@ def _():
         client.close()
 
 
-@test("an early answer is finished although its server takes no more of the request")
-def _():
-    size = 64 << 20
-    pause = threading.Event()
-
-    def early(_request, link):
-        link.send(head("HTTP/1.1 413 Content Too Large", "Content-Length: 6"))
-        for byte in b"enough":
-            pause.wait(0.2)
-            link.send(bytes([byte]))
-        link.reset()
-
-    origin().on("/early", early, at="head")
-    with Client(proxy().address("web")) as c:
-        upload = threading.Thread(target=c.try_send, args=(
-            head("POST /early HTTP/1.1", "Host: a", f"Content-Length: {size}") + b"x" * size,))
-        upload.start()
-        try:
-            equal(c.read("POST").body, b"enough", "content")
-        finally:
-            c.sock.shutdown(socket.SHUT_RDWR)
-            upload.join(WAIT)
-
-
 @test("an answer that memory is too short for is refused as a whole, never without some fields")
 def _():
     seen = set()
@@ -109,6 +88,17 @@ def _():
         response = c.ask(get("/hints"))
     equal([(i.status, i.get("Link"), i.get("Server"), i.get("X-Powered-By"))
            for i in response.interim], [(103, "</a>", None, None)], "interim responses")
+
+
+@test("the same holds for what is fetched for the cache")
+def _():
+    origin().on("/hides/page", head("HTTP/1.1 103 Early Hints", "Link: </x.css>",
+                                    "X-Inside: secret") +
+                answer(b"final", "Cache-Control: max-age=60", "X-Inside: secret"))
+    response = ask(proxy().address("web"), get("/hides/page"))
+    equal([(i.get("Link"), i.get("X-Inside")) for i in response.interim], [("</x.css>", None)],
+          "interim responses")
+    equal(response.get("X-Inside"), None, "in the final one")
 
 
 main()

@@ -1,15 +1,12 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""What an attacker, or a strict reader of RFC 9111, would try on the cache: each test is a way that
-was open once (modes/look_up*.c, modes/fetch*.c, modes/keep*.c)."""
+"""What one client says of its request, or may fetch, changes nothing of what others get from the
+cache (modes/look_up*.c, modes/fetch*.c, modes/keep*.c)."""
 
-import json
-import threading
-
-from bascule_flow import (REVERSE, WAIT, Client, Daemon, Origin, Way, answer, check, equal, get,
-                          head, main, once, test)
-from caching import Front, Page, is_forwarded, is_hit, outcome, test_fronts, unique
+from bascule_flow import (REVERSE, Client, Daemon, Origin, Way, answer, check, equal, get, main,
+                          once, test)
+from caching import Front, Page, is_forwarded, is_hit, tell, unique
 from certs import Certificates
-from peers import HttpParent, until
+from peers import HttpParent
 from secure import TlsClient, trusting
 
 CONF = """
@@ -38,24 +35,16 @@ groups = (
 );
 sites = (
     { name = "site"; default = true; hosts = [ "site.test" ]; group = "site";
-      cache = { store = "main"; purge_from = "127.0.0.1"; };
+      cache = "main";
       routes = (
         { path_prefix = "/ignore/"; cache = { store = "main"; query_ignore = "utm_*"; }; },
         { path_prefix = "/static/"; cache = { store = "main"; default = "60s"; }; },
-        { path_prefix = "/beta/"; headers = ( { name = "X-Beta"; } ); cache = "main"; },
-        { path_prefix = "/finish/"; cache = { store = "main"; finish = true; }; },
-        { path_prefix = "/hides/"; cache = "main";
-          filters = ( { filter = "headers"; response = { remove = "X-Inside"; }; } ); }
+        { path_prefix = "/beta/"; headers = ( { name = "X-Beta"; } ); cache = "main"; }
     ); }
 );
 """
 WEB = Front(REVERSE, "HTTP/1.1")
 FRESH = "Cache-Control: max-age=60"
-
-
-def tell(request, _link):
-    """A page that tells all that the origin was told."""
-    return answer(json.dumps([request.target, request.fields]).encode(), FRESH)
 
 
 @once
@@ -93,16 +82,12 @@ def browse(listener, path, *fields):
     return Front(Way("forward", listener), "HTTP/1.1").ask(proxy(), origin().port, path, *fields)
 
 
-def page(*fields, **more):
-    return Page(origin(), *(fields or (FRESH,)), **more)
-
-
 # ---- whose rules
 
 
 @test("what one forward listener may fetch is not given by another that may not")
 def _():
-    it = page()
+    it = Page(origin(), FRESH)
     browse("out", it.path)
     is_hit(browse("out", it.path), b"number 1")
     for listener in ("narrow", "denying"):
@@ -249,153 +234,6 @@ def _():
     visit(path, "Accept-Encoding: br")
     equal(visit(path).body, b"identity", "for who accepts no coding")
     is_hit(visit(path, "Accept-Encoding: br"), b"br")
-
-
-# ---- time
-
-
-@test("what was asked for before a purge is not stored after it, by whatever way it comes")
-def _():
-    it = page()
-    it.hold()
-    with WEB.open(proxy()) as client:
-        client.start(0, it.path, "Range: bytes=5000000-")  # goes alone, and is given the whole
-        it.wait_count(1)
-        equal(visit(it.path, method="PURGE").status, 200, "of PURGE")
-        it.go()
-        client.stream.read("GET")
-    is_forwarded(visit(it.path), "uri-miss", b"number 2")
-
-
-@test_fronts("a stale answer that stands in tells its age")
-def _(front):
-    it = page("Cache-Control: max-age=1, stale-if-error=60")
-    front.ask(proxy(), origin().port, it.path)
-    it.is_down = True
-    found = []
-
-    def is_stale():
-        found[:] = [front.ask(proxy(), origin().port, it.path)]
-        return outcome(found[0]).get("fwd") == "stale"
-
-    until(is_stale, "a stale answer")
-    equal((found[0].status, found[0].body), (200, b"number 1"), "the stale answer")
-    check(int(found[0].get("Age") or 0) >= 1, f"its Age is {found[0].get('Age')}")
-
-
-# ---- validation
-
-
-@test_fronts("a 304 that is of something else is not believed, and not waited for twice")
-def _(front):
-    path = unique()
-    asked = []
-
-    def serve(request, _link):
-        asked.append(request)
-        if request.get("If-None-Match"):
-            return head("HTTP/1.1 304 Not Modified", 'ETag: "other"', FRESH)
-        return answer(b"number %d" % len(asked), 'ETag: "own"', "Cache-Control: no-cache")
-
-    origin().on(path, serve)
-    equal(front.ask(proxy(), origin().port, path).body, b"number 1", "at first")
-    found = front.ask(proxy(), origin().port, path)
-    equal((found.status, found.body), (200, b"number 3"), "when it was validated")
-
-
-@test_fronts("what a 304 says is private now stays with nobody")
-def _(front):
-    it = page("Cache-Control: max-age=10, stale-if-error=600", "Age: 100", etag='"a"')
-    front.ask(proxy(), origin().port, it.path)
-    it.fields[:] = ["Cache-Control: private"]
-    equal(front.ask(proxy(), origin().port, it.path).body, b"number 1", "who asked")
-    it.is_down = True
-    found = front.ask(proxy(), origin().port, it.path)
-    equal(found.status, 502, "who asks when the origin is down")
-
-
-@test("what a 304 or a HEAD says is for some only is not said to all of them")
-def _():
-    for method in ("GET", "HEAD"):
-        path = unique()
-
-        def serve(request, _link):
-            fields = ["Cache-Control: max-age=60", 'ETag: "a"']
-            if request.get("Origin"):
-                fields.append(f"Access-Control-Allow-Origin: {request.get('Origin')}")
-            elif not request.get("If-None-Match"):
-                fields.append("Age: 100")
-            if request.get("If-None-Match"):
-                return head("HTTP/1.1 304 Not Modified", *fields)
-            data = answer(b"data", *fields)
-            return data[:-4] if request.method == "HEAD" else data
-
-        origin().on(path, serve)
-        visit(path)
-        found = visit(path, "Origin: https://evil.test", method=method)
-        equal(found.get("Access-Control-Allow-Origin"), "https://evil.test",
-                  f"who asked by {method}")
-        found = visit(path)
-        equal((found.body, found.get("Access-Control-Allow-Origin")), (b"data", None),
-              f"others, after {method}")
-
-
-# ---- how much
-
-
-@test("what has more tags than can be remembered is not stored: no purge could reach it by all")
-def _():
-    for count, is_stored in ((126, True), (127, False)):
-        it = page(FRESH, "Cache-Tag: " + ",".join(f"t{i}" for i in range(count)))
-        visit(it.path)
-        equal("hit" in outcome(visit(it.path)), is_stored, f"with {count} tags")
-        visit("/", f"Cache-Tag: t{count - 1}", method="PURGE")
-        check("hit" not in outcome(visit(it.path)), "after a purge by the last")
-
-
-@test("those who leave cannot leave any number of fetches behind", timeout=60)
-def _():
-    count = 300
-    may_go = threading.Event()
-    path = unique("finish/page")
-
-    def serve(_request, _link):
-        may_go.wait(WAIT)
-        return answer(b"data", FRESH)
-
-    for i in range(count):
-        origin().on(f"{path}-{i}", serve)
-    clients = []
-    for i in range(count):
-        clients.append(WEB.open(proxy()))
-        clients[-1].start(0, f"{path}-{i}")
-    origin().wait_for(lambda: sum(len(origin().seen(f"{path}-{i}")) for i in range(count)) == count,
-                      "all are asked for")
-    aborts = proxy().metrics()["bascule_client_aborts_total"]
-    for client in clients:
-        client.reset()
-    until(lambda: proxy().metrics()["bascule_client_aborts_total"] == aborts + count,
-          "all are gone")
-    may_go.set()
-    until(lambda: visit(f"{path}-0", "Cache-Control: only-if-cached").status == 200,
-          "the first is finished")
-    stored = [visit(f"{path}-{i}", "Cache-Control: only-if-cached").status for i in range(count)]
-    check(stored.count(200) <= 256, f"{stored.count(200)} are finished")
-
-
-# ---- what must not get out
-
-
-@test("interim answers of what is fetched for the cache have no more than others where there are "
-      "filters")
-def _():
-    path = unique("hides/page")
-    origin().on(path, head("HTTP/1.1 103 Early Hints", "Link: </x.css>", "X-Inside: secret") +
-                answer(b"final", FRESH, "X-Inside: secret"))
-    found = visit(path)
-    equal([(r.get("Link"), r.get("X-Inside")) for r in found.interim], [("</x.css>", None)],
-          "interim answers")
-    equal(found.get("X-Inside"), None, "in the final one")
 
 
 main()

@@ -1,0 +1,227 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* compress.c - codes content for clients that accept it, on the side of delivery.
+ *
+ * What is stored stays as it came; each client gets the coding that it likes best. Whether a
+ * response may be coded at all does not depend on who asks, and where it may be, Vary says
+ * so to caches behind us, whether it was coded or not (RFC 9110 section 12.5.5).
+ *
+ * Coded content is another representation, so its strong entity tag becomes a weak one
+ * (RFC 9110 section 8.8.1). A client that comes back with that one is answered alike:
+ * - If-None-Match compares weakly anyway; a 304 then has the tag that the client knows;
+ * - If-Match compares strongly, where a weak tag never matches: the origin is asked for the
+ *   strong one. It means this very version of the resource, whatever it was coded with.
+ * If-Range stays, and does not match: parts are of other bytes.
+ */
+#include "config.h"
+
+#include "filters/compress_inside.h"
+
+/* ---- which content */
+
+/* LENGTH_UNKNOWN: nobody says. */
+static uint64_t
+length_of(const struct response *response)
+{
+    struct slice said;
+    uint64_t length;
+
+    if (response->body != NULL)
+        return response->length;
+    said = fields_get(&response->fields, FIELD_CONTENT_LENGTH); /* to HEAD: of GET's */
+    if (said.data == NULL || !slice_to_u64(said, LENGTH_UNKNOWN - 1, &length))
+        return LENGTH_UNKNOWN;
+    return length;
+}
+
+static bool
+is_coded(const struct fields *fields)
+{
+    struct codings codings;
+
+    return fields_has(fields, FIELD_CONTENT_ENCODING) &&
+           (!codings_read(fields, &codings) || codings.count > 0);
+}
+
+/* Whether some client may get this response coded. */
+static bool
+is_for_coding(const struct compress_conf *conf, const struct exchange *ex)
+{
+    const struct response *response = &ex->response;
+
+    return compress_has_status(conf, response->status) && response->status != 204 &&
+           response->status != 304 && ex->request.method != METHOD_CONNECT &&
+           (response->body != NULL || ex->request.method == METHOD_HEAD) &&
+           compress_type_is_in(&conf->types, fields_get(&response->fields, FIELD_CONTENT_TYPE)) &&
+           length_of(response) >= conf->min_bytes && !is_coded(&response->fields) &&
+           content_may_change_response(ex);
+}
+
+/* ---- entity tags */
+
+/* Whether the list has the strong tag's weak form, and not itself. */
+static bool
+knows_weak_form(const struct fields *request, struct slice strong)
+{
+    const struct field *line = NULL;
+    struct slice element;
+    bool is_known = false;
+
+    while ((line = fields_next(request, FIELD_IF_NONE_MATCH, line)) != NULL) {
+        struct slice list = line->value;
+
+        while (slice_next_element(&list, &element)) {
+            if (slice_equal(element, strong))
+                return false;
+            if (slice_starts_with(element, SLICE("W/")) &&
+                slice_equal(slice_skip(element, 2), strong))
+                is_known = true;
+        }
+    }
+    return is_known;
+}
+
+static void
+answer_not_modified(struct exchange *ex)
+{
+    struct fields *fields = &ex->response.fields;
+    struct slice etag = fields_get(fields, FIELD_ETAG);
+
+    content_varies(ex, FIELD_ACCEPT_ENCODING);
+    if (etag.data != NULL && fields_has(&ex->request.fields, FIELD_IF_NONE_MATCH) &&
+        knows_weak_form(&ex->request.fields, etag))
+        fields_set(fields, &ex->arena, FIELD_ETAG, content_weak_etag(etag, &ex->arena));
+}
+
+/* The tags as strong ones. Never longer. */
+static struct slice
+strong_etags(struct slice list, struct arena *arena)
+{
+    char *start = arena_alloc(arena, list.bytes), *at = start;
+    bool is_quoted = false;
+
+    if (start == NULL)
+        return list;
+    for (size_t i = 0; i < list.bytes; i++) {
+        if (list.data[i] == '"')
+            is_quoted = !is_quoted;
+        if (!is_quoted && slice_starts_with(slice_skip(list, i), SLICE("W/\"")))
+            i++;
+        else
+            *at++ = list.data[i];
+    }
+    return slice_make(start, (size_t)(at - start));
+}
+
+static enum filter_verdict
+request_head(const void *arg, void *state, struct exchange *ex)
+{
+    struct fields *fields = &ex->request.fields;
+
+    (void)arg;
+    (void)state;
+    if (fields_has(fields, FIELD_IF_MATCH))
+        for (uint32_t i = 0; i < fields->count; i++)
+            if (fields->items[i].id == FIELD_IF_MATCH)
+                fields->items[i].value = strong_etags(fields->items[i].value, &ex->arena);
+    return FILTER_NEXT;
+}
+
+/* ---- the response */
+
+static enum coding
+choose(const struct compress_conf *conf, const struct exchange *ex)
+{
+    struct coding_wishes wishes;
+
+    if (fields_has(&ex->request.fields, FIELD_RANGE)) /* who asks for parts counts bytes */
+        return CODING_IDENTITY;
+    coding_wishes_read(&wishes, &ex->request.fields);
+    return coding_choose(&wishes, conf->order, conf->order_count);
+}
+
+static bool
+is_wanted_at_once(const struct compress_conf *conf, const struct exchange *ex)
+{
+    return conf->flush_ms == 0 ||
+           compress_type_is_in(&conf->flush_types,
+                               fields_get(&ex->response.fields, FIELD_CONTENT_TYPE));
+}
+
+/* Sets memory aside for it; HEAD takes none. */
+static bool
+prepare(const struct compress_conf *conf, struct compress_content *content, struct exchange *ex,
+        enum coding coding)
+{
+    struct compress_plan plan = {
+        .coding = coding,
+        .level = (int)conf->levels[coding],
+        .length = ex->response.length,
+        .whole_bytes = is_wanted_at_once(conf, ex) ? 0 : (size_t)conf->whole_bytes,
+    };
+
+    return ex->response.body == NULL ||
+           compress_content_reserve(content, ex, &plan, conf->memory_bytes);
+}
+
+static void
+count(struct exchange *ex, enum coding coding)
+{
+    filter_count(ex, &compress_counts,
+                 coding == CODING_ZSTD ? COMPRESS_ZSTD
+                 : coding == CODING_BR ? COMPRESS_BR
+                                       : COMPRESS_GZIP, 1);
+}
+
+static enum filter_verdict
+deliver_head(const void *arg, void *memory, struct exchange *ex)
+{
+    const struct compress_conf *conf = arg;
+    enum coding coding;
+
+    if (ex->response.status == 304) {
+        answer_not_modified(ex);
+        return FILTER_NEXT;
+    }
+    if (!is_for_coding(conf, ex))
+        return FILTER_NEXT;
+    content_varies(ex, FIELD_ACCEPT_ENCODING);
+    coding = choose(conf, ex);
+    if (coding == CODING_IDENTITY) {
+        filter_count(ex, &compress_counts, COMPRESS_NOT_ACCEPTED, 1);
+        return FILTER_NEXT;
+    }
+    if (!prepare(conf, memory, ex, coding)) {
+        filter_count(ex, &compress_counts, COMPRESS_NO_MEMORY, 1);
+        return FILTER_NEXT;
+    }
+    content_changes_response(ex);
+    fields_set(&ex->response.fields, &ex->arena, FIELD_CONTENT_ENCODING, coding_name(coding));
+    exchange_decide(ex, DECISION_FILTER, &conf->filter.place, "compress: %.*s",
+                    SLICE_ARG(coding_name(coding)));
+    count(ex, coding);
+    return FILTER_NEXT;
+}
+
+static struct source *
+deliver_body(const void *arg, void *memory, struct exchange *ex, struct source *inner)
+{
+    const struct compress_conf *conf = arg;
+    struct compress_content *content = memory;
+
+    if (content->ops == NULL)
+        return inner;
+    return compress_content_begin(content, inner, is_wanted_at_once(conf, ex) ? 0 : conf->flush_ms);
+}
+
+const struct filter_ops compress_filter = {
+    .name = "compress",
+    .text = "Compresses content for clients that accept it: gzip, br, zstd.",
+    .options = compress_options,
+    .conf_bytes = sizeof(struct compress_conf),
+    .state_bytes = sizeof(struct compress_content),
+    .counts = &compress_counts,
+    .finish = compress_options_finish,
+    .request_head = request_head,
+    .deliver_head = deliver_head,
+    .deliver_body = deliver_body,
+};

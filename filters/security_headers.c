@@ -1,0 +1,285 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* security_headers.c - response fields that make browsers careful, by presets.
+ *
+ *     basic   breaks no site: no guessed types, no frames on foreign pages, no paths in
+ *             referrers, https for a year where it is https
+ *     strict  for sites that load nothing from elsewhere and are framed by nobody
+ *     api     for answers that are data: nothing in them may act as a page
+ *
+ * Which lines are sent is settled when the configuration is read. Here a line is added
+ * where the application has none of its name. One thing asks for more: frame-ancestors
+ * in our policy would make browsers ignore an X-Frame-Options of the application (CSP
+ * Level 3, section 6.4.2.2), so it is not sent beside one.
+ */
+#include "config.h"
+
+#include "filters/security_headers.h"
+
+#include "filters/field_set.h"
+#include "filters/template.h"
+
+enum preset { PRESET_NONE, PRESET_BASIC, PRESET_STRICT, PRESET_API, PRESET_COUNT };
+
+static const char *const preset_words[] = {
+    [PRESET_NONE] = "none",
+    [PRESET_BASIC] = "basic",
+    [PRESET_STRICT] = "strict",
+    [PRESET_API] = "api",
+    NULL,
+};
+
+/* The kinds of lines, in the order they are sent. */
+enum kind {
+    TRANSPORT, /* over https only */
+    TYPE_OPTIONS,
+    FRAME_OPTIONS,
+    REFERRER,
+    PERMISSIONS,
+    OPENER,
+    EMBEDDER,
+    RESOURCE,
+    POLICY, /* of content, and not for our own pages */
+    KIND_COUNT,
+};
+
+struct line {
+    enum kind kind;
+    enum field_id id;
+    struct slice name; /* when the id is FIELD_OTHER */
+    struct slice value;
+};
+
+struct security_headers_conf {
+    struct filter_conf filter;
+    int preset; /* enum preset */
+    const char *values[KIND_COUNT]; /* as written; NULL: the preset's */
+    bool report_only, override;
+    bool frames; /* the policy has frame-ancestors */
+    size_t count;
+    struct line lines[KIND_COUNT]; /* those that are sent */
+};
+
+enum { ADDED };
+
+static struct filter_counts counts = { .events = { [ADDED] = "added" } };
+
+#define VALUE(name_, kind_, text_) \
+    { .name = (name_), .type = OPTION_STRING, \
+      .offset = offsetof(struct security_headers_conf, values[kind_]), .text = (text_) }
+
+static const struct option options[] = {
+    { .name = "preset", .type = OPTION_ENUM, .words = preset_words, .fallback = "basic",
+      .offset = offsetof(struct security_headers_conf, preset),
+      .text = "What is sent without further options. basic: nosniff, frames of the same origin "
+              "only, strict-origin-when-cross-origin, Strict-Transport-Security over https. "
+              "strict: besides, nothing from other origins, no frames, no devices, "
+              "includeSubDomains. api: answers are data, not pages. none: only what other options "
+              "name." },
+    VALUE("strict_transport_security", TRANSPORT,
+          "Value of Strict-Transport-Security, sent over https only: \"max-age=31536000\". This "
+          "and the following options: \"off\" sends none, not given is the preset's."),
+    VALUE("content_type_options", TYPE_OPTIONS, "Value of X-Content-Type-Options: \"nosniff\"."),
+    VALUE("frame_options", FRAME_OPTIONS,
+          "Value of X-Frame-Options, \"DENY\" or \"SAMEORIGIN\", for browsers that do not know "
+          "frame-ancestors."),
+    VALUE("referrer_policy", REFERRER, "Value of Referrer-Policy."),
+    VALUE("permissions_policy", PERMISSIONS,
+          "Value of Permissions-Policy: \"camera=(), geolocation=(self)\"."),
+    VALUE("opener_policy", OPENER, "Value of Cross-Origin-Opener-Policy: \"same-origin\"."),
+    VALUE("embedder_policy", EMBEDDER, "Value of Cross-Origin-Embedder-Policy: \"require-corp\"."),
+    VALUE("resource_policy", RESOURCE, "Value of Cross-Origin-Resource-Policy: \"same-site\"."),
+    VALUE("content_security_policy", POLICY, "Value of Content-Security-Policy."),
+    { .name = "report_only", .type = OPTION_BOOL, .fallback = "false",
+      .offset = offsetof(struct security_headers_conf, report_only),
+      .text = "Sends the policy of content as Content-Security-Policy-Report-Only: browsers "
+              "report what it would forbid, and allow it." },
+    { .name = "override", .type = OPTION_BOOL, .fallback = "false",
+      .offset = offsetof(struct security_headers_conf, override),
+      .text = "Replaces what the application says itself; otherwise that stays." },
+    { .name = NULL },
+};
+
+#undef VALUE
+
+/* ---- presets */
+
+#define HSTS_YEAR "max-age=31536000"
+
+static const char *const presets[PRESET_COUNT][KIND_COUNT] = {
+    [PRESET_BASIC] = {
+        [TRANSPORT] = HSTS_YEAR,
+        [TYPE_OPTIONS] = "nosniff",
+        [FRAME_OPTIONS] = "SAMEORIGIN",
+        [REFERRER] = "strict-origin-when-cross-origin",
+        [POLICY] = "frame-ancestors 'self'",
+    },
+    [PRESET_STRICT] = {
+        [TRANSPORT] = "max-age=63072000; includeSubDomains",
+        [TYPE_OPTIONS] = "nosniff",
+        [FRAME_OPTIONS] = "DENY",
+        [REFERRER] = "no-referrer",
+        [PERMISSIONS] = "accelerometer=(), camera=(), display-capture=(), geolocation=(), "
+                        "gyroscope=(), magnetometer=(), microphone=(), midi=(), payment=(), "
+                        "usb=()",
+        [OPENER] = "same-origin",
+        [RESOURCE] = "same-origin",
+        [POLICY] = "default-src 'self'; base-uri 'self'; form-action 'self'; "
+                   "frame-ancestors 'none'; object-src 'none'",
+    },
+    [PRESET_API] = {
+        [TRANSPORT] = HSTS_YEAR,
+        [TYPE_OPTIONS] = "nosniff",
+        [FRAME_OPTIONS] = "DENY",
+        [REFERRER] = "no-referrer",
+        [POLICY] = "default-src 'none'; frame-ancestors 'none'",
+    },
+};
+
+/* ---- configuration */
+
+static const struct line kinds[KIND_COUNT] = {
+    [TRANSPORT] = { .kind = TRANSPORT, .id = FIELD_STRICT_TRANSPORT_SECURITY },
+    [TYPE_OPTIONS] = { .kind = TYPE_OPTIONS, .id = FIELD_X_CONTENT_TYPE_OPTIONS },
+    [FRAME_OPTIONS] = { .kind = FRAME_OPTIONS, .id = FIELD_X_FRAME_OPTIONS },
+    [REFERRER] = { .kind = REFERRER, .id = FIELD_REFERRER_POLICY },
+    [PERMISSIONS] = { .kind = PERMISSIONS, .name = SLICE_INIT("Permissions-Policy") },
+    [OPENER] = { .kind = OPENER, .name = SLICE_INIT("Cross-Origin-Opener-Policy") },
+    [EMBEDDER] = { .kind = EMBEDDER, .name = SLICE_INIT("Cross-Origin-Embedder-Policy") },
+    [RESOURCE] = { .kind = RESOURCE, .name = SLICE_INIT("Cross-Origin-Resource-Policy") },
+    [POLICY] = { .kind = POLICY, .id = FIELD_CONTENT_SECURITY_POLICY },
+};
+
+/* The name of the option, for errors. */
+static const char *
+option_of(enum kind kind)
+{
+    return options[1 + kind].name;
+}
+
+static bool
+has_frame_ancestors(struct slice policy)
+{
+    return policy.data != NULL &&
+           memmem(policy.data, policy.bytes, "frame-ancestors", strlen("frame-ancestors")) != NULL;
+}
+
+static int
+finish(void *arg, struct conf *all, struct arena *arena, struct err *err)
+{
+    struct security_headers_conf *conf = arg;
+
+    (void)all;
+    (void)arena;
+    for (enum kind kind = 0; kind < KIND_COUNT; kind++) {
+        const char *text = conf->values[kind];
+        struct line *line = &conf->lines[conf->count];
+
+        if (text == NULL)
+            text = presets[conf->preset][kind];
+        if (text == NULL || strcmp(text, "off") == 0)
+            continue;
+        *line = kinds[kind];
+        line->value = slice_trim(slice_of(text));
+        if (line->value.bytes == 0)
+            return err_set(err, "%s: is empty: \"off\" sends no such field", option_of(kind));
+        if (field_check_value(line->value, err) < 0)
+            return err_prefix(err, "%s: ", option_of(kind));
+        if (kind == POLICY && conf->report_only) {
+            line->id = FIELD_OTHER;
+            line->name = SLICE("Content-Security-Policy-Report-Only");
+        } else if (kind == POLICY) {
+            conf->frames = has_frame_ancestors(line->value);
+        }
+        conf->count++;
+    }
+    return 0;
+}
+
+/* ---- serving */
+
+/* Whether there is a line of that name. FIELD_OTHER only: others have a bit. */
+static bool
+has_name(const struct fields *fields, struct slice name)
+{
+    for (uint32_t i = 0; i < fields->count; i++)
+        if (fields->items[i].id == FIELD_OTHER && fields->items[i].name.bytes == name.bytes &&
+            slice_equal_nocase(fields->items[i].name, name))
+            return true;
+    return false;
+}
+
+static bool
+has(const struct fields *fields, const struct line *line)
+{
+    if (!fields_has(fields, line->id))
+        return false;
+    if (line->id == FIELD_OTHER)
+        return has_name(fields, line->name);
+    return fields_find(fields, line->id) != NULL;
+}
+
+static void
+put(struct fields *fields, struct arena *arena, const struct line *line, bool replaces)
+{
+    if (replaces && line->id != FIELD_OTHER)
+        fields_set(fields, arena, line->id, line->value);
+    else if (replaces)
+        fields_set_name(fields, arena, line->name, line->value);
+    else if (line->id != FIELD_OTHER)
+        fields_add(fields, arena, line->id, line->value);
+    else
+        fields_add_name(fields, arena, line->name, line->value);
+}
+
+/* Our own pages carry their style in them, and load nothing. */
+static bool
+is_our_page(const struct exchange *ex)
+{
+    return ex->response.body == &ex->made_up.source;
+}
+
+/* framed: the application has said who may frame it. */
+static bool
+is_for(const struct line *line, const struct security_headers_conf *conf,
+       const struct exchange *ex, bool framed)
+{
+    if (line->kind == TRANSPORT)
+        return slice_equal(template_scheme(ex), SLICE("https"));
+    if (line->kind == POLICY)
+        return !is_our_page(ex) && !(framed && conf->frames);
+    return true;
+}
+
+static enum filter_verdict
+deliver_head(const void *arg, void *state, struct exchange *ex)
+{
+    const struct security_headers_conf *conf = arg;
+    struct fields *fields = &ex->response.fields;
+    bool framed = !conf->override && fields_find(fields, FIELD_X_FRAME_OPTIONS) != NULL;
+    unsigned added = 0;
+
+    (void)state;
+    if (ex->request.method == METHOD_CONNECT || ex->response.status == 101)
+        return FILTER_NEXT;
+    for (size_t i = 0; i < conf->count; i++) {
+        const struct line *line = &conf->lines[i];
+        bool is_there = has(fields, line);
+
+        if ((is_there && !conf->override) || !is_for(line, conf, ex, framed))
+            continue;
+        put(fields, &ex->arena, line, is_there);
+        added++;
+    }
+    filter_count(ex, &counts, ADDED, added);
+    return FILTER_NEXT;
+}
+
+const struct filter_ops security_headers_filter = {
+    .name = "security_headers",
+    .text = "Adds the response fields that make browsers careful.",
+    .options = options,
+    .conf_bytes = sizeof(struct security_headers_conf),
+    .counts = &counts,
+    .finish = finish,
+    .deliver_head = deliver_head,
+};

@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* ban_save.c - bans in a file, so that they outlive a restart.
+ *
+ *     a change --(a second at most)--> PATH.new, whole --> PATH
+ *
+ * A thread of each table that is saved writes; disks may be slow. What is in the file is read
+ * once, when the table is made.
+ */
+#include "config.h"
+
+#include "server/policy/ban_inside.h"
+
+#include "server/base/clock.h"
+#include "server/base/log.h"
+#include "server/worker.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define LOOK_S 1
+#define LINE_MAX_BYTES 4096u
+
+/* ---- reading */
+
+static void
+read_lines(FILE *in, const struct ban_conf *conf)
+{
+    char line[LINE_MAX_BYTES];
+    uint64_t now_ms = clock_wall_ms();
+    unsigned number = 0, wrong = 0;
+    struct err err, first = { 0 };
+
+    while (fgets(line, sizeof(line), in) != NULL) {
+        struct slice text = slice_make(line, strcspn(line, "\n"));
+        bool is_set;
+
+        number++;
+        if (text.bytes == 0 || ban_record_read(text, conf, now_ms, &is_set, &err) == 0)
+            continue;
+        if (wrong++ == 0)
+            err_set(&first, "%s:%u: %s", conf->save, number, err.text);
+    }
+    if (wrong > 0)
+        log_warn("bans: %s; lines left out: %u", first.text, wrong);
+}
+
+static void
+read_file(const struct ban_conf *conf)
+{
+    FILE *in = fopen(conf->save, "re");
+
+    if (in != NULL) {
+        read_lines(in, conf);
+        fclose(in);
+    } else if (errno != ENOENT) {
+        log_warn("bans: %s cannot be read: %s: none of it is known", conf->save,
+                 strerrordesc_np(errno));
+    }
+}
+
+/* ---- writing */
+
+struct writing {
+    FILE *out;
+    const char *table;
+};
+
+static void
+see(void *arg, const struct ban_record *record)
+{
+    const struct writing *writing = arg;
+
+    ban_record_write(writing->out, writing->table, record);
+}
+
+/* Bans are formed in memory first: locks are held, and the disk is not waited for. */
+static int
+form(const struct ban_table *table, char **text, size_t *bytes)
+{
+    struct writing writing = { open_memstream(text, bytes), table->name };
+
+    if (writing.out == NULL)
+        return -1;
+    ban_each(table, clock_wall_ms(), see, &writing);
+    return fclose(writing.out) == 0 ? 0 : -1;
+}
+
+static int
+write_all(int fd, const char *text, size_t bytes)
+{
+    while (bytes > 0) {
+        ssize_t written = write(fd, text, bytes);
+
+        if (written < 0 && errno == EINTR)
+            continue;
+        if (written <= 0)
+            return -1;
+        text += written;
+        bytes -= (size_t)written;
+    }
+    return fdatasync(fd);
+}
+
+static int
+replace(const char *path, const char *text, size_t bytes)
+{
+    char *new_path = NULL;
+    int fd, result = -1;
+
+    if (asprintf(&new_path, "%s.new", path) < 0)
+        return -1;
+    fd = open(new_path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (fd >= 0) {
+        result = write_all(fd, text, bytes);
+        close(fd);
+        if (result == 0)
+            result = rename(new_path, path);
+        if (result < 0) {
+            int error = errno;
+
+            unlink(new_path);
+            errno = error;
+        }
+    }
+    free(new_path);
+    return result;
+}
+
+/* Whether it could be written is told when that changes. */
+static void
+save(struct ban_table *table, bool *is_failing)
+{
+    size_t bytes = 0;
+    char *text = NULL;
+    int result = form(table, &text, &bytes);
+
+    if (result == 0)
+        result = replace(table->path, text, bytes);
+    if (result < 0 && !*is_failing)
+        log_error("bans: %s cannot be written: %s: bans of \"%s\" would not outlive a restart",
+                  table->path, strerrordesc_np(errno), table->name);
+    else if (result == 0 && *is_failing)
+        log_info("bans: %s can be written again", table->path);
+    *is_failing = result < 0;
+    free(text);
+}
+
+/* ---- the thread */
+
+/* For a while, or until it is to stop. Returns whether it is. */
+static bool
+sleep_until_due(struct ban_table *table)
+{
+    struct timespec until;
+    bool is_stopping;
+
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_sec += LOOK_S;
+    pthread_mutex_lock(&table->saver_lock);
+    while (!table->is_stopping &&
+           pthread_cond_timedwait(&table->saver_wake, &table->saver_lock, &until) == 0)
+        continue;
+    is_stopping = table->is_stopping;
+    pthread_mutex_unlock(&table->saver_lock);
+    return is_stopping;
+}
+
+static void *
+run(void *arg)
+{
+    struct ban_table *table = arg;
+    uint64_t saved = 0;
+    bool is_failing = false, is_stopping;
+
+    prctl(PR_SET_NAME, "bascule-bans");
+    do {
+        uint64_t changes;
+
+        is_stopping = sleep_until_due(table);
+        changes = atomic_load_explicit(&table->changes, memory_order_acquire);
+        if (changes != saved)
+            save(table, &is_failing);
+        if (!is_failing)
+            saved = changes;
+    } while (!is_stopping);
+    if (table->is_orphan)
+        ban_table_discard(table);
+    return NULL;
+}
+
+/* Signals are for the main thread. */
+int
+ban_save_start(struct ban_table *table, const struct ban_conf *conf, struct err *err)
+{
+    sigset_t all, before;
+    int error;
+
+    read_file(conf);
+    atomic_store(&table->changes, 0);
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    error = pthread_create(&table->saver, NULL, run, table);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    errno = error;
+    if (error != 0)
+        return err_errno(err, "the thread that saves bans");
+    table->has_saver = true;
+    return 0;
+}
+
+void
+ban_save_stop(struct ban_table *table)
+{
+    pthread_t saver = table->saver;
+    bool may_wait = this_worker == NULL;
+
+    if (!table->has_saver) {
+        ban_table_discard(table);
+        return;
+    }
+    pthread_mutex_lock(&table->saver_lock);
+    table->is_stopping = true;
+    table->is_orphan = !may_wait;
+    pthread_cond_signal(&table->saver_wake);
+    pthread_mutex_unlock(&table->saver_lock);
+    if (!may_wait) {
+        pthread_detach(saver);
+        return;
+    }
+    pthread_join(saver, NULL);
+    ban_table_discard(table);
+}
