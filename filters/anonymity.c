@@ -42,37 +42,32 @@ static struct filter_counts counts = {
 
 /* Our own Via stays: it is a pseudonym, and loops are found by it. The value
  * is known by where it lies, as no client's text lies there. */
-static bool
+static inline bool
 is_foreign_via(const struct field *field)
 {
     return field->id == FIELD_VIA && !via_is_value(field->value);
 }
 
-static bool
-is_taken(const struct field *field, void *arg)
+static inline bool
+is_taken(const struct field *field, const void *set)
 {
-    return is_foreign_via(field) || field_set_has(arg, field);
+    return is_foreign_via(field) || field_set_has(set, field);
 }
 
-static bool
-is_needless(const struct field *field, void *arg)
+static inline bool
+is_needless(const struct field *field, const void *set)
 {
     if (field->id == FIELD_VIA)
         return is_foreign_via(field);
-    return (field->flags & (FIELD_FRAMING | FIELD_HOP)) == 0 && !field_set_has(arg, field);
+    return (field->flags & (FIELD_FRAMING | FIELD_HOP)) == 0 && !field_set_has(set, field);
 }
 
-/* Mostly there is nothing to take out: looks before anything is moved. */
 static unsigned
 take_out(const struct plan *plan, struct fields *fields)
 {
-    bool (*drop)(const struct field *, void *) = plan->kept != NULL ? is_needless : is_taken;
-    void *set = (void *)(uintptr_t)(plan->kept != NULL ? plan->kept : plan->taken);
-
-    for (uint32_t i = 0; set != NULL && i < fields->count; i++)
-        if (drop(&fields->items[i], set))
-            return fields_remove_if(fields, drop, set);
-    return 0;
+    if (plan->kept != NULL)
+        return fields_sift(fields, is_needless, plan->kept);
+    return plan->taken != NULL ? fields_sift(fields, is_taken, plan->taken) : 0;
 }
 
 /* ---- making alike */

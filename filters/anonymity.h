@@ -2,6 +2,7 @@
 /* anonymity.h - the filter that keeps from origins who is asking.
  *
  *     { filter = "anonymity"; profile = "strict"; keep = [ "X-CSRF-Token" ]; }
+ *     { filter = "anonymity"; cookies = "no_third_party"; tracking_parameters = true; }
  *
  * Forward listeners have it by default: their option "anonymity" names the
  * profile. Such a filter leaves requests alone that go to a site of our own,

@@ -10,7 +10,9 @@
 
 #include "filters/field_set.h"
 #include "filters/tracking.h"
+#include "server/base/log.h"
 #include "server/config/reader.h"
+#include "server/http/uri.h"
 
 /* What a great many others send: Firefox's long-term version, on the most
  * common system, as the Tor Browser has it, too. */
@@ -226,7 +228,7 @@ parse_names(struct config_reader *reader, const struct config_node *node,
             return config_fail(reader, element, err, "has %s where the name of a parameter is "
                                "expected", config_node_value_text(element, value));
         if (add_parameter(conf, config_node_text(element), arena, err) < 0)
-            return err_prefix(err, "has ");
+            return err_prefix(err, "is not usable: ");
     }
     return 0;
 }
@@ -307,6 +309,24 @@ plan_fields(struct anonymity_conf *conf, struct arena *arena, struct err *err)
     return 0;
 }
 
+/* "example.com", "*.example.com" and ".example.com" are the same. */
+static int
+plan_cookie_hosts(struct anonymity_conf *conf, struct err *err)
+{
+    for (size_t i = 0; i < conf->cookie_hosts.count; i++) {
+        struct slice *domain = &conf->cookie_hosts.items[i];
+        struct slice host = slice_trim(*domain);
+        int port;
+
+        (void)slice_take_char(&host, '*');
+        (void)slice_take_char(&host, '.');
+        if (uri_parse_authority(host, &host, &port) < 0 || port >= 0)
+            return err_set(err, "cookie_hosts: \"%s\" is no domain", log_escape(*domain));
+        *domain = host;
+    }
+    return 0;
+}
+
 static int
 plan_values(struct anonymity_conf *conf, struct err *err)
 {
@@ -342,7 +362,7 @@ anonymity_finish(void *arg, struct conf *all, struct arena *arena, struct err *e
         plan->referer = (enum referer)conf->referer;
     if (conf->tracking != TRACKING_PROFILE)
         plan->strips_tracking = conf->tracking == TRACKING_STRIP;
-    if (plan_fields(conf, arena, err) < 0)
+    if (plan_fields(conf, arena, err) < 0 || plan_cookie_hosts(conf, err) < 0)
         return -1;
     return plan_values(conf, err);
 }

@@ -17,6 +17,7 @@
 
 #define BURSTS_PER_S 10
 #define BURST_MIN_BYTES 16384u
+#define SHORTEST_PER_S 200 /* bursts: a turn of the loop may take some milliseconds */
 
 enum direction { DIRECTION_DOWNLOAD, DIRECTION_UPLOAD, DIRECTION_BOTH };
 
@@ -69,7 +70,8 @@ static const struct option options[] = {
               "share the rate." },
     { .name = "burst", .type = OPTION_SIZE, .offset = offsetof(struct bandwidth_conf, burst_bytes),
       .fallback = "0",
-      .text = "What passes at once after a pause. 0: a tenth of a second's worth, at least 16K." },
+      .text = "What passes at once after a pause; at least what the rate lets pass in 5 ms. 0: a "
+              "tenth of a second's worth, at least 16K." },
     { .name = "interactive", .type = OPTION_SIZE,
       .offset = offsetof(struct bandwidth_conf, quick_bytes), .fallback = "64K",
       .text = "So much of the beginning of each content passes before all that is bulk, which "
@@ -182,19 +184,26 @@ compare(const struct bandwidth_conf *conf, const struct conf *all, struct err *e
     return 0;
 }
 
+static uint64_t
+burst_of(const struct bandwidth_conf *conf)
+{
+    uint64_t bytes = conf->burst_bytes, least = conf->bytes_per_s / SHORTEST_PER_S;
+
+    if (bytes == 0) {
+        bytes = conf->bytes_per_s / BURSTS_PER_S;
+        least = BURST_MIN_BYTES;
+    }
+    return bytes > least ? bytes : least;
+}
+
 static int
 finish(void *arg, struct conf *all, struct arena *arena, struct err *err)
 {
     struct bandwidth_conf *conf = arg;
-    uint64_t burst = conf->burst_bytes;
 
     (void)arena;
-    if (burst == 0)
-        burst = conf->bytes_per_s / BURSTS_PER_S;
     conf->terms = (struct bandwidth_terms){
-        .rate = { .bytes_per_s = conf->bytes_per_s,
-                  .burst_bytes = burst > BURST_MIN_BYTES || conf->burst_bytes > 0
-                                     ? burst : BURST_MIN_BYTES },
+        .rate = { .bytes_per_s = conf->bytes_per_s, .burst_bytes = burst_of(conf) },
         .quick_bytes = conf->quick_bytes,
         .weight = (uint32_t)conf->weight,
     };

@@ -6,6 +6,8 @@
  *                       +-- deny:   403
  *                       +-- drop:   the connection (HTTP/2: the stream) ends without an answer
  *                       '-- tarpit: 403 after a while; when too many wait, at once
+ *     deliver_head: the same for answers that ask for credentials, from before the filters'
+ *                   turn: who is banned is not told which passwords are wrong
  *     end:          was the answer one that counts? --yes--> one failure more in the table
  *
  * An exchange that was kept out counts as nothing more: a ban is not made longer by those
@@ -44,6 +46,7 @@ struct bans_state {
     struct ban_table *tarpit; /* it is one of those held back */
     bool is_kept_out;
     bool was_held;            /* and the time is over */
+    bool is_late;             /* looked at on the side of delivery */
 };
 
 enum event { EVENT_COUNTED, EVENT_BANNED, EVENT_DENIED, EVENT_DROPPED, EVENT_TARPITTED,
@@ -68,9 +71,9 @@ static const struct option options[] = {
     { .name = "table", .type = OPTION_STRING, .offset = offsetof(struct bans_conf, table_name),
       .is_required = true, .text = "Name of a table in bans: who is in it is kept out." },
     { .name = "count", .type = OPTION_STRINGS, .offset = offsetof(struct bans_conf, count),
-      .text = "Answers that count as failures: \"401\", \"4xx\", \"5xx\", limit (it was over a limit "
-              "of requests or memory) and bad_request (it was malformed). Without it nothing "
-              "counts here." },
+      .text = "Answers that count as failures: \"401\", \"4xx\", \"5xx\", limit (429, or it "
+              "asked for more than one request may have) and bad_request (it was malformed). "
+              "Without it nothing counts here." },
     { .name = "action", .type = OPTION_ENUM, .offset = offsetof(struct bans_conf, action),
       .words = action_words, .fallback = "deny",
       .text = "What is done with who is banned: deny (403), drop (no answer, and the end of the "
@@ -237,14 +240,27 @@ request_head(const void *arg, void *memory, struct exchange *ex)
     return FILTER_NEXT;
 }
 
+/* A policy that asks for credentials stands before the filters of requests. */
+static enum filter_verdict
+deliver_head(const void *arg, void *memory, struct exchange *ex)
+{
+    struct bans_state *state = memory;
+    unsigned status = ex->response.status;
+
+    if (state->ex == NULL && (status == 401 || status == 407))
+        state->is_late = true;
+    return state->is_late ? request_head(arg, memory, ex) : FILTER_NEXT;
+}
+
 /* ---- what counts */
 
+/* Statuses from 500 on say that we are short of something: others may have taken it. */
 static const char *
 cause(const struct bans_conf *conf, const struct exchange *ex, char text[BAN_CAUSE_BYTES])
 {
     unsigned status = ex->response.status;
 
-    if (conf->counts_limits && (ex->end == END_LIMIT || status == 429))
+    if (conf->counts_limits && (status == 429 || (ex->end == END_LIMIT && status < 500)))
         return "over a limit";
     if (conf->counts_bad_requests && ex->end == END_BAD_REQUEST)
         return "bad request";
@@ -295,5 +311,6 @@ const struct filter_ops bans_filter = {
     .counts = &counts,
     .finish = finish,
     .request_head = request_head,
+    .deliver_head = deliver_head,
     .end = end,
 };

@@ -44,9 +44,11 @@ judge(struct clamd_answer *answer)
 enum clamd_reply
 clamd_answer_read(struct clamd_answer *answer, const char *data, size_t bytes)
 {
-    const char *end = memchr(data, '\0', bytes);
+    const char *end = bytes > 0 ? memchr(data, '\0', bytes) : NULL;
     size_t more = end != NULL ? (size_t)(end - data) : bytes;
 
+    if (bytes == 0)
+        return CLAMD_REPLY_MORE;
     if (more > sizeof(answer->text) - answer->bytes)
         return CLAMD_REPLY_NONSENSE;
     memcpy(answer->text + answer->bytes, data, more);

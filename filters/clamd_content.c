@@ -24,14 +24,17 @@ job_of(struct source *source)
 
 /* ---- the ring */
 
+/* Not before there is something to put in. */
 static bool
 ring_make(struct clamd_job *job)
 {
+    if (job->ring == NULL)
+        job->ring = malloc(job->ring_bytes);
     if (job->ring != NULL)
         return true;
-    job->ring_bytes = (size_t)job->conf->block_bytes + SLACK_BYTES;
-    job->ring = malloc(job->ring_bytes);
-    return job->ring != NULL;
+    job->feed.verdict = CLAMD_FAILED;
+    job->feed.why = "out of memory";
+    return false;
 }
 
 static void
@@ -79,6 +82,8 @@ stop(struct clamd_job *job)
     job->stage = CLAMD_STAGE_STOP;
     if (job->side == CLAMD_UPLOAD)
         exchange_refuse(job->ex, status, reason, why);
+    else if (job->ex->solo != NULL)
+        job->ex->failure = (struct failure){ reason, (uint16_t)status, NULL, why };
     else if (job->ex->end == END_DONE)
         job->ex->end = reason;
 }
@@ -118,7 +123,7 @@ take_in(struct clamd_job *job, const struct iovec *iov, size_t *taken)
         size_t room = job->ring_bytes - job->fill;
         size_t part = show(job, data, left < room ? left : room);
 
-        if (part == 0)
+        if (part == 0 || !ring_make(job))
             return false;
         ring_put(job, data, part);
         job->pulled_bytes += part;
@@ -160,10 +165,6 @@ pull(struct clamd_job *job)
 static void
 advance(struct clamd_job *job)
 {
-    if (!ring_make(job)) {
-        job->feed.verdict = CLAMD_FAILED;
-        job->feed.why = "out of memory";
-    }
     while (job->feed.verdict == CLAMD_PENDING && !job->is_inner_ended && !job->is_cut &&
            job->fill < job->ring_bytes && pull(job))
         ;
@@ -253,6 +254,7 @@ cancel(struct source *source)
 {
     struct clamd_job *job = job_of(source);
 
+    job->stage = CLAMD_STAGE_STOP;
     clamd_job_end(job);
     if (!job->is_inner_ended && source->inner->ops->cancel != NULL)
         source->inner->ops->cancel(source->inner);
@@ -263,6 +265,7 @@ static const struct source_ops source_ops = { .offer = offer, .take = take, .can
 struct source *
 clamd_content_begin(struct clamd_job *job)
 {
+    job->ring_bytes = (size_t)job->conf->block_bytes + SLACK_BYTES;
     job->source = (struct source){ .ops = &source_ops, .inner = hold_source(&job->hold) };
     return &job->source;
 }
@@ -272,7 +275,7 @@ clamd_content_go_on(struct clamd_job *job)
 {
     if (job->is_impatient) {
         job->is_impatient = false;
-        if (job->drip_floor == 0)
+        if (job->drip_floor < job->fill / 2 + 1)
             job->drip_floor = job->fill / 2 + 1;
         job->drip = job->fill > job->drip_floor ? 1 : 0;
     }

@@ -200,17 +200,22 @@ put_form(struct clamd_feed *feed, const char *data, size_t bytes)
     return feed->is_over ? bytes : taken;
 }
 
+/* Less than all is taken only when clamd has to be waited for, or there is a verdict. */
 static size_t
 put_content(struct clamd_feed *feed, const char *data, size_t bytes)
 {
-    size_t taken = 0;
+    size_t taken = 0, part;
+    bool had_form;
 
-    if (feed->form != NULL)
-        taken = put_form(feed, data, bytes);
-    if (feed->verdict == CLAMD_PENDING && !feed->is_over && feed->form == NULL && taken < bytes)
-        taken += put_plain(feed, data + taken, bytes - taken);
-    clamd_scan_send(&feed->scan);
-    look_at_scan(feed);
+    do {
+        had_form = feed->form != NULL;
+        part = had_form ? put_form(feed, data + taken, bytes - taken)
+                        : put_plain(feed, data + taken, bytes - taken);
+        taken += part;
+        clamd_scan_send(&feed->scan);
+        look_at_scan(feed);
+    } while ((part > 0 || had_form != (feed->form != NULL)) && taken < bytes &&
+             feed->verdict == CLAMD_PENDING && !feed->is_over);
     return feed->is_over ? bytes : taken;
 }
 
@@ -387,6 +392,8 @@ clamd_feed_end(struct clamd_feed *feed)
 void
 clamd_feed_drop(struct clamd_feed *feed)
 {
+    if (feed->conf == NULL)
+        return; /* it was never begun */
     task_cancel(&feed->task);
     clamd_scan_drop(&feed->scan);
 }

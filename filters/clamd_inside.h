@@ -105,6 +105,7 @@ enum clamd_stage {
     CLAMD_STAGE_JUDGE,  /* what is held is sent to clamd */
     CLAMD_STAGE_STREAM, /* it goes on while the rest is scanned */
     CLAMD_STAGE_FREE,   /* nothing is in its way any more */
+    CLAMD_STAGE_PASS,   /* the same, and none of it was touched */
     CLAMD_STAGE_STOP,   /* it goes no further */
 };
 
@@ -121,6 +122,7 @@ struct clamd_job {
     size_t chunk_at;
     uint64_t fed_bytes;
     unsigned tries;
+    uint64_t begun_ms;
     bool is_first_look;   /* at a form, as it is; then its files follow */
     bool was_counted;     /* as scanned */
     bool is_impatient;
@@ -141,14 +143,22 @@ struct clamd_job *clamd_job_new(const struct clamd_conf *conf, struct exchange *
 /* What a head hook says: called again after FILTER_WAIT. */
 enum filter_verdict clamd_job_ask(struct clamd_job *job);
 
+/* The same when there is a verdict without a scan. why: static words. */
+enum filter_verdict clamd_job_say(struct clamd_job *job, enum clamd_verdict verdict,
+                                  const char *why);
+
 /* The content, after FILTER_NEXT. */
-struct source *clamd_job_content(struct clamd_job *job);
+struct source *clamd_job_content(struct clamd_job *job, struct source *inner);
 
 /* Whether content may pass with this verdict: counted, and told to the log. */
 bool clamd_job_settle(struct clamd_job *job);
 
 /* The answer in place of what must not pass: status and plain words. */
 unsigned clamd_job_answer(const struct clamd_job *job, enum end_reason *reason, const char **why);
+
+/* exchange_answer(), which reaches who waits for a fetch, too. */
+void clamd_answer_instead(struct exchange *ex, unsigned status, enum end_reason reason,
+                          const char *why);
 
 void clamd_job_end(struct clamd_job *job);
 

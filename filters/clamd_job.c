@@ -49,11 +49,12 @@ tell_infected(struct clamd_job *job)
     const struct place *place = &job->conf->filter.place;
     struct slice name = job->feed.name;
     struct slice rule = arena_printf(&ex->arena, "clamd:%.*s", SLICE_ARG(name));
+    char client[IP_TEXT_BYTES];
 
-    log_warn("%s:%u: clamd: %.*s found in %s %s of client %s%s",
-             place->file != NULL ? place->file : "", place->line, SLICE_ARG(name),
-             job->side == CLAMD_UPLOAD ? "the upload to" : "the download from",
-             log_escape(ex->request.target), ip_text(&ex->client_ip, (char[IP_TEXT_BYTES]){ 0 }),
+    ip_text(&ex->client_ip, client);
+    log_warn("%s:%u: clamd: %.*s found in the %s of %s%s for client %s%s",
+             place->file != NULL ? place->file : "", place->line, SLICE_ARG(name), side_word(job),
+             log_escape(ex->request.host), log_escape(ex->request.path), client,
              job->conf->is_trial ? " (log_only)" : "");
     if (job->conf->is_trial)
         exchange_decide(ex, DECISION_FILTER, place, "clamd: %s has %.*s in it: log_only",
@@ -70,7 +71,7 @@ settle_too_long(struct clamd_job *job)
     const struct clamd_conf *conf = job->conf;
 
     count(job, CLAMD_COUNT_TOO_LARGE);
-    if (conf->larger == CLAMD_SCAN && conf->on_failure == CLAMD_CLOSED)
+    if (conf->larger == CLAMD_SCAN)
         count(job, CLAMD_COUNT_FAILED);
     decide(job, conf->larger == CLAMD_PASS ? DECISION_FILTER : DECISION_FAILURE,
            "is not scanned", job->feed.why);
@@ -85,6 +86,7 @@ clamd_job_settle(struct clamd_job *job)
 
     switch (job->feed.verdict) {
     case CLAMD_PENDING:
+        break;
     case CLAMD_CLEAN:
         count(job, CLAMD_COUNT_CLEAN);
         decide(job, DECISION_FILTER, "is clean", NULL);
@@ -135,9 +137,19 @@ clamd_job_answer(const struct clamd_job *job, enum end_reason *reason, const cha
     case CLAMD_FAILED:
         break;
     }
-    *reason = END_LIMIT;
+    *reason = END_FILTER_FAILED;
     *why = "It could not be checked for malware. Please try again later.";
     return 503;
+}
+
+/* What is asked for by the cache has no client: who waits for it is told of a failure. */
+void
+clamd_answer_instead(struct exchange *ex, unsigned status, enum end_reason reason,
+                     const char *why)
+{
+    if (ex->solo != NULL)
+        ex->failure = (struct failure){ reason, (uint16_t)status, NULL, why };
+    exchange_answer(ex, status, reason, why);
 }
 
 /* ---- what is held is sent to clamd */
@@ -156,6 +168,7 @@ on_feed_change(struct clamd_feed *feed)
         return;
     case CLAMD_STAGE_HOLD:
     case CLAMD_STAGE_FREE:
+    case CLAMD_STAGE_PASS:
     case CLAMD_STAGE_STOP:
         return;
     }
@@ -209,33 +222,43 @@ on_impatient(struct timer *timer)
         clamd_content_go_on(job);
 }
 
+/* What becomes of content with a verdict; passing: the stage if it may pass. */
 static enum filter_verdict
-free_content(struct clamd_job *job)
-{
-    job->stage = CLAMD_STAGE_FREE;
-    timer_disarm(&job->patience);
-    return FILTER_NEXT;
-}
-
-static enum filter_verdict
-settle(struct clamd_job *job)
+conclude(struct clamd_job *job, enum clamd_stage passing)
 {
     enum end_reason reason;
     const char *why;
     unsigned status;
 
-    if (job->feed.verdict == CLAMD_CLEAN && job->is_first_look) {
-        job->is_first_look = false;
-        begin_feed(job);
-        return clamd_job_ask(job);
+    timer_disarm(&job->patience);
+    if (clamd_job_settle(job)) {
+        job->stage = passing;
+        return FILTER_NEXT;
     }
-    if (clamd_job_settle(job))
-        return free_content(job);
-    free_content(job);
     job->stage = CLAMD_STAGE_STOP;
     status = clamd_job_answer(job, &reason, &why);
-    exchange_answer(job->ex, status, reason, why);
+    clamd_answer_instead(job->ex, status, reason, why);
     return FILTER_ANSWER;
+}
+
+static enum filter_verdict
+settle(struct clamd_job *job)
+{
+    if (job->feed.verdict != CLAMD_CLEAN || !job->is_first_look)
+        return conclude(job, CLAMD_STAGE_FREE);
+    job->is_first_look = false;
+    begin_feed(job);
+    return clamd_job_ask(job);
+}
+
+/* Each address may be tried, and the first one again, unless clamd took all its time:
+ * content that is too much for one is not for the others. */
+static bool
+may_try_again(struct clamd_job *job)
+{
+    uint64_t spent_ms = loop_now_ms(job->ex->worker->loop) - job->begun_ms;
+
+    return spent_ms < job->conf->timeout_ms && job->tries++ < job->conf->service.to.count;
 }
 
 static enum filter_verdict
@@ -249,8 +272,8 @@ judge(struct clamd_job *job)
     }
     if (has_all && job->hold.state == HOLD_WHOLE)
         clamd_feed_end(&job->feed);
-    if (job->feed.verdict == CLAMD_FAILED && job->tries++ < job->conf->service.to.count) {
-        begin_feed(job); /* each address may be tried, and the first one again */
+    if (job->feed.verdict == CLAMD_FAILED && may_try_again(job)) {
+        begin_feed(job);
         return clamd_job_ask(job);
     }
     if (job->feed.verdict != CLAMD_PENDING)
@@ -277,10 +300,14 @@ hold(struct clamd_job *job)
         hold_answer(ex, &job->hold);
         return FILTER_ANSWER;
     }
-    if (job->hold.state == HOLD_WHOLE && job->hold.bytes == 0)
-        return free_content(job);
+    if (job->hold.state == HOLD_WHOLE && job->hold.bytes == 0) {
+        timer_disarm(&job->patience);
+        job->stage = CLAMD_STAGE_FREE;
+        return FILTER_NEXT;
+    }
     job->is_first_look = job->shape.is_form && job->hold.state == HOLD_WHOLE;
     job->stage = CLAMD_STAGE_JUDGE;
+    job->begun_ms = loop_now_ms(ex->worker->loop);
     begin_feed(job);
     return judge(job);
 }
@@ -295,10 +322,19 @@ clamd_job_ask(struct clamd_job *job)
         return judge(job);
     case CLAMD_STAGE_STREAM:
     case CLAMD_STAGE_FREE:
+    case CLAMD_STAGE_PASS:
     case CLAMD_STAGE_STOP:
         break;
     }
     return FILTER_NEXT;
+}
+
+enum filter_verdict
+clamd_job_say(struct clamd_job *job, enum clamd_verdict verdict, const char *why)
+{
+    job->feed.verdict = verdict;
+    job->feed.why = why;
+    return conclude(job, CLAMD_STAGE_PASS);
 }
 
 /* ---- life */
@@ -323,11 +359,20 @@ clamd_job_new(const struct clamd_conf *conf, struct exchange *ex, enum clamd_sid
 }
 
 struct source *
-clamd_job_content(struct clamd_job *job)
+clamd_job_content(struct clamd_job *job, struct source *inner)
 {
-    if (job->stage == CLAMD_STAGE_FREE)
+    switch (job->stage) {
+    case CLAMD_STAGE_FREE:
         return hold_source(&job->hold);
-    return clamd_content_begin(job);
+    case CLAMD_STAGE_STREAM:
+        return clamd_content_begin(job);
+    case CLAMD_STAGE_HOLD:
+    case CLAMD_STAGE_JUDGE:
+    case CLAMD_STAGE_PASS:
+    case CLAMD_STAGE_STOP:
+        break;
+    }
+    return inner;
 }
 
 void

@@ -114,6 +114,7 @@ clamd_scan_send(struct clamd_scan *scan)
         if (sent == CONN_WAIT)
             break;
         if (sent < 0) {
+            scan->connection->conn.may_read = true; /* the event may not have come yet */
             hear(scan);
             if (scan->connection != NULL)
                 finish(scan, CLAMD_FAILED, "it broke the connection");

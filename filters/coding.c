@@ -286,6 +286,38 @@ content_weak_etag(struct slice etag, struct arena *arena)
     return arena_printf(arena, "W/%.*s", SLICE_ARG(etag));
 }
 
+/* Whether If-None-Match has the strong tag's weak form, and not itself. */
+static bool
+asks_for_weak_form(const struct fields *request, struct slice strong)
+{
+    const struct field *line = NULL;
+    struct slice element;
+    bool has_weak = false;
+
+    while ((line = fields_next(request, FIELD_IF_NONE_MATCH, line)) != NULL) {
+        struct slice list = line->value;
+
+        while (slice_next_element(&list, &element)) {
+            if (slice_equal(element, strong))
+                return false;
+            has_weak |= slice_starts_with(element, SLICE("W/")) &&
+                        slice_equal(slice_skip(element, 2), strong);
+        }
+    }
+    return has_weak;
+}
+
+void
+content_not_modified(struct exchange *ex)
+{
+    struct fields *fields = &ex->response.fields;
+    struct slice etag = fields_get(fields, FIELD_ETAG);
+
+    if (etag.data != NULL && fields_has(&ex->request.fields, FIELD_IF_NONE_MATCH) &&
+        asks_for_weak_form(&ex->request.fields, etag))
+        fields_set(fields, &ex->arena, FIELD_ETAG, content_weak_etag(etag, &ex->arena));
+}
+
 void
 content_changes_response(struct exchange *ex)
 {

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* coding.h - content codings: their names, who accepts which, and what is under them.
  *
- *     head hook:  if (content_may_change_response(ex) && codings_read(&ex->response.fields, &plan.codings) &&
- *                     codings_can_decode(&plan.codings)) decode_response_head(ex);
+ *     head hook:  if (content_may_change_response(ex) &&
+ *                     codings_read(&ex->response.fields, &plan.codings) &&
+ *                     codings_can_decode(&plan.codings))
+ *                     decode_response_head(ex);
  *     body hook:  inner = decode_begin(ex, inner, &plan);
  *
  * A filter that looks into content, or changes it, decodes it first. Compressing is what
@@ -90,6 +92,10 @@ void content_changes_request(struct exchange *ex);
 
 /* The entity tag as a weak one: of the arena when it was strong. What is no tag stays. */
 struct slice content_weak_etag(struct slice etag, struct arena *arena);
+
+/* Of a 304 on its way to who has the changed content: its strong entity tag becomes the weak
+ * one that was asked for (If-None-Match), unless the strong one was asked for, too. */
+void content_not_modified(struct exchange *ex);
 
 /* Adds a name to Vary, unless it is there, or "*" is. */
 void content_varies(struct exchange *ex, enum field_id name);

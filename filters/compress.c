@@ -16,6 +16,25 @@
 
 #include "filters/compress_inside.h"
 
+/* What the client accepts is read on the way in: the cache and other filters ask upstream for
+ * something else. An answer from before that is to the request as it came. */
+struct state {
+    struct compress_content content;
+    struct coding_wishes wishes;
+    bool has_range;
+    bool is_read; /* both of them */
+};
+
+static void
+read_request(struct state *state, const struct exchange *ex)
+{
+    if (state->is_read)
+        return;
+    coding_wishes_read(&state->wishes, &ex->request.fields);
+    state->has_range = fields_has(&ex->request.fields, FIELD_RANGE);
+    state->is_read = true;
+}
+
 /* ---- which content */
 
 /* LENGTH_UNKNOWN: nobody says. */
@@ -58,40 +77,6 @@ is_for_coding(const struct compress_conf *conf, const struct exchange *ex)
 
 /* ---- entity tags */
 
-/* Whether the list has the strong tag's weak form, and not itself. */
-static bool
-knows_weak_form(const struct fields *request, struct slice strong)
-{
-    const struct field *line = NULL;
-    struct slice element;
-    bool is_known = false;
-
-    while ((line = fields_next(request, FIELD_IF_NONE_MATCH, line)) != NULL) {
-        struct slice list = line->value;
-
-        while (slice_next_element(&list, &element)) {
-            if (slice_equal(element, strong))
-                return false;
-            if (slice_starts_with(element, SLICE("W/")) &&
-                slice_equal(slice_skip(element, 2), strong))
-                is_known = true;
-        }
-    }
-    return is_known;
-}
-
-static void
-answer_not_modified(struct exchange *ex)
-{
-    struct fields *fields = &ex->response.fields;
-    struct slice etag = fields_get(fields, FIELD_ETAG);
-
-    content_varies(ex, FIELD_ACCEPT_ENCODING);
-    if (etag.data != NULL && fields_has(&ex->request.fields, FIELD_IF_NONE_MATCH) &&
-        knows_weak_form(&ex->request.fields, etag))
-        fields_set(fields, &ex->arena, FIELD_ETAG, content_weak_etag(etag, &ex->arena));
-}
-
 /* The tags as strong ones. Never longer. */
 static struct slice
 strong_etags(struct slice list, struct arena *arena)
@@ -118,7 +103,7 @@ request_head(const void *arg, void *state, struct exchange *ex)
     struct fields *fields = &ex->request.fields;
 
     (void)arg;
-    (void)state;
+    read_request(state, ex);
     if (fields_has(fields, FIELD_IF_MATCH))
         for (uint32_t i = 0; i < fields->count; i++)
             if (fields->items[i].id == FIELD_IF_MATCH)
@@ -129,14 +114,12 @@ request_head(const void *arg, void *state, struct exchange *ex)
 /* ---- the response */
 
 static enum coding
-choose(const struct compress_conf *conf, const struct exchange *ex)
+choose(const struct compress_conf *conf, struct state *state, const struct exchange *ex)
 {
-    struct coding_wishes wishes;
-
-    if (fields_has(&ex->request.fields, FIELD_RANGE)) /* who asks for parts counts bytes */
+    read_request(state, ex);
+    if (state->has_range) /* who asks for parts counts bytes */
         return CODING_IDENTITY;
-    coding_wishes_read(&wishes, &ex->request.fields);
-    return coding_choose(&wishes, conf->order, conf->order_count);
+    return coding_choose(&state->wishes, conf->order, conf->order_count);
 }
 
 static bool
@@ -176,21 +159,23 @@ static enum filter_verdict
 deliver_head(const void *arg, void *memory, struct exchange *ex)
 {
     const struct compress_conf *conf = arg;
+    struct state *state = memory;
     enum coding coding;
 
     if (ex->response.status == 304) {
-        answer_not_modified(ex);
+        content_varies(ex, FIELD_ACCEPT_ENCODING);
+        content_not_modified(ex);
         return FILTER_NEXT;
     }
     if (!is_for_coding(conf, ex))
         return FILTER_NEXT;
     content_varies(ex, FIELD_ACCEPT_ENCODING);
-    coding = choose(conf, ex);
+    coding = choose(conf, state, ex);
     if (coding == CODING_IDENTITY) {
         filter_count(ex, &compress_counts, COMPRESS_NOT_ACCEPTED, 1);
         return FILTER_NEXT;
     }
-    if (!prepare(conf, memory, ex, coding)) {
+    if (!prepare(conf, &state->content, ex, coding)) {
         filter_count(ex, &compress_counts, COMPRESS_NO_MEMORY, 1);
         return FILTER_NEXT;
     }
@@ -206,7 +191,8 @@ static struct source *
 deliver_body(const void *arg, void *memory, struct exchange *ex, struct source *inner)
 {
     const struct compress_conf *conf = arg;
-    struct compress_content *content = memory;
+    struct state *state = memory;
+    struct compress_content *content = &state->content;
 
     if (content->ops == NULL)
         return inner;
@@ -218,7 +204,7 @@ const struct filter_ops compress_filter = {
     .text = "Compresses content for clients that accept it: gzip, br, zstd.",
     .options = compress_options,
     .conf_bytes = sizeof(struct compress_conf),
-    .state_bytes = sizeof(struct compress_content),
+    .state_bytes = sizeof(struct state),
     .counts = &compress_counts,
     .finish = compress_options_finish,
     .request_head = request_head,

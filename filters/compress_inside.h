@@ -55,7 +55,6 @@ extern struct filter_counts compress_counts;
 
 /* ---- content */
 
-/* Of one exchange. */
 struct compress_content {
     struct transform transform;
     struct exchange *ex;

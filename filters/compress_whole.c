@@ -19,7 +19,6 @@
 struct whole_engine {
     struct compress_engine engine;
     struct compress_plan plan;
-    struct libdeflate_compressor *deflate; /* of engine.level */
     struct compress_engine *stream;        /* what goes on instead; NULL: it gathers */
     char *in;
     size_t in_bytes, in_room, in_at;
@@ -28,19 +27,26 @@ struct whole_engine {
     bool is_made;                          /* out is all there is to give */
 };
 
+/* libdeflate's tables: needed for no longer than one call, so a thread has one of a level,
+ * which stays in its caches. */
+struct tables_engine {
+    struct compress_engine engine;
+    struct libdeflate_compressor *deflate;
+};
+
 static struct whole_engine *
 whole_of(struct compress_engine *engine)
 {
     return container_of(engine, struct whole_engine, engine);
 }
 
-/* What is gathered and what is made of it, and libdeflate's tables. */
+/* What is gathered and what is made of it, or zlib. */
 static size_t
 cost(const struct compress_plan *plan)
 {
     size_t most = plan->length < plan->whole_bytes ? (size_t)plan->length : plan->whole_bytes;
 
-    return most * 2 + 512u * 1024;
+    return most * 2 + compress_zlib.cost(plan);
 }
 
 static void
@@ -49,8 +55,6 @@ destroy(struct compress_engine *engine)
     struct whole_engine *its = whole_of(engine);
 
     compress_engine_give(its->stream);
-    if (its->deflate != NULL)
-        libdeflate_free_compressor(its->deflate);
     free(its->in);
     free(its->out);
     free(its);
@@ -136,21 +140,68 @@ go_on_as_it_comes(struct whole_engine *its, struct transform_step *step)
 
 /* ---- all at once */
 
+static struct tables_engine *
+tables_of(struct compress_engine *engine)
+{
+    return container_of(engine, struct tables_engine, engine);
+}
+
+static size_t
+tables_cost(const struct compress_plan *plan)
+{
+    return plan->level < 8 ? 512u * 1024 : 8u * 1024 * 1024;
+}
+
+static struct compress_engine *
+make_tables(const struct compress_plan *plan)
+{
+    struct tables_engine *tables = calloc(1, sizeof(*tables));
+
+    if (tables == NULL)
+        return NULL;
+    tables->deflate = libdeflate_alloc_compressor(plan->level);
+    if (tables->deflate != NULL)
+        return &tables->engine;
+    free(tables);
+    return NULL;
+}
+
+static bool
+begin_tables(struct compress_engine *engine, const struct compress_plan *plan)
+{
+    (void)engine;
+    (void)plan;
+    return true;
+}
+
+static void
+destroy_tables(struct compress_engine *engine)
+{
+    libdeflate_free_compressor(tables_of(engine)->deflate);
+    free(tables_of(engine));
+}
+
+static const struct compress_engine_ops tables_ops = {
+    .cost = tables_cost,
+    .make = make_tables,
+    .begin = begin_tables,
+    .destroy = destroy_tables,
+};
+
 /* False: memory is short for it. */
 static bool
 compress_all(struct whole_engine *its)
 {
-    size_t bound;
+    struct compress_engine *tables = compress_engine_take(&tables_ops, &its->plan);
+    struct libdeflate_compressor *deflate;
 
-    if (its->deflate == NULL)
-        its->deflate = libdeflate_alloc_compressor(its->engine.level);
-    if (its->deflate == NULL)
+    if (tables == NULL)
         return false;
-    bound = libdeflate_gzip_compress_bound(its->deflate, its->in_bytes);
-    if (!grow(&its->out, &its->out_room, bound))
-        return false;
-    its->out_bytes = libdeflate_gzip_compress(its->deflate, its->in, its->in_bytes, its->out,
-                                              its->out_room);
+    deflate = tables_of(tables)->deflate;
+    if (grow(&its->out, &its->out_room, libdeflate_gzip_compress_bound(deflate, its->in_bytes)))
+        its->out_bytes = libdeflate_gzip_compress(deflate, its->in, its->in_bytes, its->out,
+                                                  its->out_room);
+    compress_engine_give(tables);
     its->is_made = its->out_bytes > 0;
     return its->is_made;
 }

@@ -109,12 +109,13 @@ hex_of(char c)
 static struct slice
 decode_extended(struct slice value, char *to)
 {
-    ptrdiff_t charset = slice_find(value, '\'');
-    ptrdiff_t language = charset < 0 ? -1 : slice_find(slice_skip(value, (size_t)charset + 1), '\'');
+    const char *charset = memchr(value.data, '\'', value.bytes), *language = NULL;
     size_t n = 0;
 
-    if (language >= 0)
-        value = slice_skip(value, (size_t)(charset + 1 + language + 1));
+    if (charset != NULL)
+        language = memchr(charset + 1, '\'', value.bytes - (size_t)(charset + 1 - value.data));
+    if (language != NULL)
+        value = slice_skip(value, (size_t)(language + 1 - value.data));
     for (size_t i = 0; i < value.bytes; i++) {
         char c = value.data[i];
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* cors.c - cross-origin resource sharing (Fetch, section 3.2), in one place.
  *
- *     preflight   OPTIONS with Origin and Access-Control-Request-Method: answered here
+ *     preflight   OPTIONS with Origin and Access-Control-Request-Method: answered here, also
+ *                 where a policy asks for credentials, which a preflight never has
  *     the rest    goes upstream; the answer gets our fields in place of the server's
  *
  * An origin is allowed because it is listed; it is never allowed because it asks. With
@@ -17,6 +18,7 @@
 #include "server/base/log.h"
 #include "server/http/uri.h"
 
+#include <assert.h>
 #include <inttypes.h>
 
 /* What an origin looks like: all of it, or what stands around the "*". */
@@ -39,7 +41,7 @@ struct cors_conf {
 
 struct cors_state {
     struct slice origin; /* of the request, allowed; empty: none is */
-    bool is_judged, is_preflight;
+    bool is_judged, is_preflight, was_asked;
 };
 
 enum { PREFLIGHT, ALLOWED, REFUSED };
@@ -277,6 +279,11 @@ judge(const struct cors_conf *conf, struct cors_state *state, const struct excha
 
 /* ---- what answers say */
 
+#define RESPONSES_FIRST FIELD_ACCESS_CONTROL_ALLOW_CREDENTIALS
+#define RESPONSES_LAST FIELD_ACCESS_CONTROL_MAX_AGE
+
+static_assert(RESPONSES_FIRST / 64 == RESPONSES_LAST / 64, "they are looked for by one mask");
+
 static const struct slice private_network = SLICE_INIT("Access-Control-Allow-Private-Network");
 
 static bool
@@ -286,17 +293,17 @@ is_of_server(const struct field *field, void *arg)
     if (field->id == FIELD_OTHER)
         return field->name.bytes == private_network.bytes &&
                slice_equal_nocase(field->name, private_network);
-    return field->id >= FIELD_ACCESS_CONTROL_ALLOW_CREDENTIALS &&
-           field->id <= FIELD_ACCESS_CONTROL_MAX_AGE;
+    return field->id >= RESPONSES_FIRST && field->id <= RESPONSES_LAST;
 }
 
 static bool
 is_any_of_server(const struct fields *fields)
 {
-    for (enum field_id id = FIELD_ACCESS_CONTROL_ALLOW_CREDENTIALS;
-         id <= FIELD_ACCESS_CONTROL_MAX_AGE; id++)
-        if (fields_has(fields, id))
-            return true;
+    const uint64_t mask = (UINT64_C(2) << (RESPONSES_LAST % 64)) -
+                          (UINT64_C(1) << (RESPONSES_FIRST % 64));
+
+    if ((fields->present[RESPONSES_FIRST / 64] & mask) != 0)
+        return true;
     for (uint32_t i = 0; fields_has(fields, FIELD_OTHER) && i < fields->count; i++)
         if (fields->items[i].id == FIELD_OTHER && is_of_server(&fields->items[i], NULL))
             return true;
@@ -377,18 +384,24 @@ answer_preflight(const struct cors_conf *conf, struct cors_state *state, struct 
 
 /* ---- serving */
 
+static bool
+is_preflight(const struct exchange *ex)
+{
+    const struct fields *fields = &ex->request.fields;
+
+    return ex->request.method == METHOD_OPTIONS && fields_has(fields, FIELD_ORIGIN) &&
+           fields_has(fields, FIELD_ACCESS_CONTROL_REQUEST_METHOD);
+}
+
 static enum filter_verdict
 request_head(const void *arg, void *memory, struct exchange *ex)
 {
     const struct cors_conf *conf = arg;
     struct cors_state *state = memory;
-    const struct fields *fields = &ex->request.fields;
 
+    state->was_asked = true;
     judge(conf, state, ex);
-    if (ex->request.method == METHOD_OPTIONS && fields_has(fields, FIELD_ORIGIN) &&
-        fields_has(fields, FIELD_ACCESS_CONTROL_REQUEST_METHOD))
-        return answer_preflight(conf, state, ex);
-    return FILTER_NEXT;
+    return is_preflight(ex) ? answer_preflight(conf, state, ex) : FILTER_NEXT;
 }
 
 /* Before it is stored: as an answer to one origin it would be kept for that one only. */
@@ -410,6 +423,8 @@ deliver_head(const void *arg, void *memory, struct exchange *ex)
     if (state->is_preflight || ex->request.method == METHOD_CONNECT || ex->response.status == 101)
         return FILTER_NEXT;
     judge(conf, state, ex); /* an answer from before the requests' filters */
+    if (!state->was_asked && is_preflight(ex) && ex->response.status == 401)
+        return answer_preflight(conf, state, ex); /* has no credentials: Fetch, section 4.8 */
     take_out(&ex->response.fields); /* what was stored before this filter was there */
     add_leave(conf, conf->is_any ? SLICE("*") : state->origin, ex);
     if (conf->expose_line.bytes > 0 && state->origin.bytes > 0)

@@ -76,20 +76,16 @@ field_set_has_other(const struct field_set *set, struct slice name)
            (is_open(set->others[low - 1]) || same_low == name.bytes);
 }
 
-static bool
-is_in(const struct field *field, void *arg)
+static inline bool
+is_in(const struct field *field, const void *set)
 {
-    return field_set_has(arg, field);
+    return field_set_has(set, field);
 }
 
-/* Mostly there is nothing to remove: looks before it moves anything. */
 unsigned
 field_set_remove(const struct field_set *set, struct fields *fields)
 {
-    for (uint32_t i = 0; i < fields->count; i++)
-        if (field_set_has(set, &fields->items[i]))
-            return fields_remove_if(fields, is_in, (void *)(uintptr_t)set);
-    return 0;
+    return fields_sift(fields, is_in, set);
 }
 
 /* ---- checks */

@@ -57,6 +57,8 @@ struct filter_ops {
     /* Finds or makes in the registry what outlives the snapshot; gives it back with arena
      * (arena_defer()). Worker process only. NULL: there is no such thing. */
     int (*adopt)(void *conf, struct arena *arena, struct err *err);
+    /* Looks into the files that conf names, for `check`, and keeps nothing. NULL: none. */
+    int (*check)(const void *conf, struct err *err);
 
     enum filter_verdict (*request_head)(const void *conf, void *state, struct exchange *ex);
     enum filter_verdict (*fetch_head)(const void *conf, void *state, struct exchange *ex);

@@ -134,12 +134,8 @@ set(struct fields *fields, const struct line *line, struct exchange *ex)
 {
     struct slice value = template_text(line->value, ex);
 
-    if (value.data == NULL)
-        return;
-    if (line->id != FIELD_OTHER)
-        fields_set(fields, &ex->arena, line->id, value);
-    else
-        fields_set_name(fields, &ex->arena, line->name, value);
+    if (value.data != NULL)
+        fields_set_line(fields, &ex->arena, line->id, line->name, value);
 }
 
 static void
@@ -147,12 +143,8 @@ add(struct fields *fields, const struct line *line, struct exchange *ex)
 {
     struct slice value = template_text(line->value, ex);
 
-    if (value.data == NULL)
-        return;
-    if (line->id != FIELD_OTHER)
-        fields_add(fields, &ex->arena, line->id, value);
-    else
-        fields_add_name(fields, &ex->arena, line->name, value);
+    if (value.data != NULL)
+        fields_add_line(fields, &ex->arena, line->id, line->name, value);
 }
 
 static void

@@ -143,23 +143,12 @@ finish(void *arg, struct conf *all, struct arena *arena, struct err *err)
 /* ---- taking out */
 
 /* On forward listeners the road has added our own Via already. */
-static bool
-is_hidden(const struct field *field, void *arg)
+static inline bool
+is_hidden(const struct field *field, const void *set)
 {
     if (field->id == FIELD_VIA)
         return !via_is_value(field->value);
-    return field_set_has(arg, field);
-}
-
-static unsigned
-take_out(const struct hide_server_conf *conf, struct fields *fields)
-{
-    void *set = (void *)(uintptr_t)conf->hidden;
-
-    for (uint32_t i = 0; i < fields->count; i++)
-        if (is_hidden(&fields->items[i], set))
-            return fields_remove_if(fields, is_hidden, set);
-    return 0;
+    return field_set_has(set, field);
 }
 
 /* ---- the response */
@@ -241,7 +230,7 @@ fetch_head(const void *arg, void *state, struct exchange *ex)
     const struct hide_server_conf *conf = arg;
     struct fields *fields = &ex->response.fields;
     bool is_hidden_error = is_error_to_hide(conf, ex->response.status);
-    unsigned removed = take_out(conf, fields);
+    unsigned removed = fields_sift(fields, is_hidden, conf->hidden);
 
     (void)state;
     if (removed > 0)

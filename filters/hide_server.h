@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* hide_server.h - the filter that keeps from clients what stands behind us.
  *
- *     { filter = "hide_server"; server = "web"; remove = [ "X-Team-*" ]; errors = "5xx"; }
+ *     { filter = "hide_server"; server = "web"; remove = [ "X-Team-*" ]; errors = "5xx";
+ *       addresses = true; bodies = true; }
  *
  * Sites have it by default: their option "hide_server".
  */

@@ -319,7 +319,8 @@ find_at_end(const struct hide_text *hidden, struct slice text, size_t start,
     memcpy(copy, rest.data, rest.bytes);
     copy[rest.bytes] = '\n';
     if (read_candidate(slice_make(copy, rest.bytes + 1), run_end(rest, 0, NAME, SIZE_MAX), &is) !=
-            READ_PLACE || !judge(hidden, &is, found))
+            READ_PLACE ||
+        !judge(hidden, &is, found))
         return false;
     for (size_t i = 0; i < 2; i++) /* from the copy to the text it is of */
         if (found->parts[i].data >= copy && found->parts[i].data < copy + sizeof(copy))
@@ -333,8 +334,40 @@ find_at_end(const struct hide_text *hidden, struct slice text, size_t start,
 static inline bool
 is_worth_reading(struct slice text, size_t start, size_t end, bool has_dot)
 {
-    return has_dot || end == text.bytes || strchr(":%", text.data[end]) != NULL ||
+    return has_dot || end == text.bytes || text.data[end] == ':' || text.data[end] == '%' ||
            text.data[start] == '[';
+}
+
+static bool
+is_hex(char c)
+{
+    return (kinds[(unsigned char)c] & IPV6) != 0 && c != '.' && c != ':';
+}
+
+/* What an escape leaves at the start of a run, as in "%2Fapp.internal", "\\napp.internal". */
+static size_t
+escape_bytes(struct slice run, char before)
+{
+    if (before == '%' && run.bytes > 2 && is_hex(run.data[0]) && is_hex(run.data[1]))
+        return 2;
+    return before == '\\' && run.bytes > 1 ? 1 : 0;
+}
+
+/* Looks at the run from start to end. */
+static enum reading
+read_run(const struct hide_text *hidden, struct slice text, size_t start, size_t end, bool is_end,
+         struct hide_found *found)
+{
+    struct candidate is = { .start = start };
+    enum reading reading = read_candidate(text, end, &is);
+
+    if (reading == READ_PLACE && judge(hidden, &is, found))
+        return READ_PLACE;
+    if (reading == READ_UNSURE && is_end && find_at_end(hidden, text, start, found))
+        return READ_PLACE;
+    return reading == READ_UNSURE && !is_end && text.bytes - start <= HIDE_TEXT_BYTES_MAX
+               ? READ_UNSURE
+               : READ_WORD;
 }
 
 bool
@@ -348,24 +381,21 @@ hide_text_find(const struct hide_text *hidden, struct slice text, size_t from, c
     if (kinds[(unsigned char)before] & NAME)
         at = run_end(text, at, NAME, SIZE_MAX);
     while (at < text.bytes) {
-        struct candidate is = { .start = at };
         bool has_dot = false;
         size_t end = at;
 
-        if (text.data[at] != '[' && !(kinds[(unsigned char)text.data[at]] & NAME)) {
-            at++;
-            continue;
-        }
         for (; end < text.bytes && kinds[(unsigned char)text.data[end]] & NAME; end++)
             has_dot |= text.data[end] == '.';
-        if (is_worth_reading(text, at, end, has_dot)) {
-            enum reading reading = read_candidate(text, end, &is);
+        if ((end > at || text.data[at] == '[') && is_worth_reading(text, at, end, has_dot)) {
+            char last = at > 0 ? text.data[at - 1] : before;
+            size_t escape = escape_bytes(slice_make(text.data + at, end - at), last);
+            enum reading reading = read_run(hidden, text, at, end, is_end, found);
 
-            if (reading == READ_PLACE && judge(hidden, &is, found))
+            if (reading == READ_WORD && escape > 0)
+                reading = read_run(hidden, text, at + escape, end, is_end, found);
+            if (reading == READ_PLACE)
                 return true;
-            if (reading == READ_UNSURE && is_end && find_at_end(hidden, text, at, found))
-                return true;
-            if (reading == READ_UNSURE && !is_end && text.bytes - at <= HIDE_TEXT_BYTES_MAX)
+            if (reading == READ_UNSURE)
                 break;
         }
         at = end > at ? end : at + 1;

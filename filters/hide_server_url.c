@@ -97,7 +97,8 @@ hide_map_path(const struct exchange *ex, struct slice url)
         return (struct mapped){ SLICE(""), url };
     added = hide_prefix_of(ex->route->add_prefix);
     before = hide_stripped(ex);
-    if (!hide_is_under(path, added) || (added.bytes == 0 && before.bytes > 0 && hide_is_under(path, before)))
+    if (!hide_is_under(path, added) ||
+        (added.bytes == 0 && before.bytes > 0 && hide_is_under(path, before)))
         return (struct mapped){ SLICE(""), url };
     if (path.bytes == added.bytes)
         before = before.bytes > 0 ? slice_of(ex->route->strip_prefix) : SLICE("/");
@@ -160,7 +161,8 @@ hide_map_url(struct exchange *ex, struct slice url)
     rest = slice_skip(url, (size_t)start);
     while (rest.bytes > 0 && strchr("/?#", rest.data[0]) == NULL)
         rest = slice_skip(rest, 1);
-    if (!hide_take_apart(slice_make(url.data + start, url.bytes - (size_t)start - rest.bytes), &place))
+    if (!hide_take_apart(slice_make(url.data + start, url.bytes - (size_t)start - rest.bytes),
+                         &place))
         return url;
     if (is_at(ex->request.authority, place.host, place.port < 0 ? default_port : place.port))
         return put_together(ex, url, slice_make(url.data, url.bytes - rest.bytes), rest);

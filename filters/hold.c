@@ -154,7 +154,8 @@ on_response_held(struct pump *pump, enum pump_result result)
 
     if (result != PUMP_DONE)
         hold->state = HOLD_FAILED;
-    ex->road->on_resume(ex);
+    if (!hold->is_starting)
+        ex->road->on_resume(ex);
 }
 
 /* Nothing of it was sent yet: the request may still be tried again. */
@@ -166,7 +167,8 @@ on_request_held(struct pump *pump, enum pump_result result)
 
     pump->moved_bytes = 0;
     if (result == PUMP_DONE) {
-        ex->road->on_resume(ex);
+        if (!hold->is_starting)
+            ex->road->on_resume(ex);
         return;
     }
     hold->state = HOLD_FAILED;
@@ -195,12 +197,26 @@ begin(struct hold *hold, struct exchange *ex, struct source *inner, size_t max_b
     return true;
 }
 
+/* What is there at once needs nobody to be called back: the step would be taken twice. */
+static void
+read_content(struct hold *hold, struct pump *pump, struct source *inner,
+             void (*on_done)(struct pump *, enum pump_result))
+{
+    hold->is_starting = true;
+    pump_start(pump, hold->ex->worker->loop, inner, &hold->sink, on_done);
+    hold->is_starting = false;
+}
+
 bool
 hold_response(struct hold *hold, struct exchange *ex, size_t max_bytes)
 {
-    if (hold->state == HOLD_IDLE && begin(hold, ex, ex->response.body, max_bytes))
-        pump_start(&ex->response_pump, ex->worker->loop, ex->response.body, &hold->sink,
-                   on_response_held);
+    bool was_stopped = hold->state == HOLD_READING && hold->sink.pump == NULL;
+
+    if (was_stopped) /* for another response, which took the place of that one */
+        hold_drop(hold);
+    if ((hold->state == HOLD_IDLE || was_stopped) &&
+        begin(hold, ex, ex->response.body, max_bytes))
+        read_content(hold, &ex->response_pump, ex->response.body, on_response_held);
     return hold->state != HOLD_READING;
 }
 
@@ -222,8 +238,7 @@ hold_request(struct hold *hold, struct exchange *ex, size_t max_bytes)
 {
     if (hold->state == HOLD_IDLE && begin(hold, ex, ex->request.body, max_bytes)) {
         tell_to_go_on(ex);
-        pump_start(&ex->request_pump, ex->worker->loop, ex->request.body, &hold->sink,
-                   on_request_held);
+        read_content(hold, &ex->request_pump, ex->request.body, on_request_held);
     }
     return hold->state != HOLD_READING && hold->state != HOLD_FAILED;
 }

@@ -40,6 +40,7 @@ struct hold {
     struct hold_chunk *first, *last;
     size_t max_bytes;
     size_t at;                     /* taken of the first chunk */
+    bool is_starting;
 };
 
 /* Of the request's content: begins at the first call. False: it is not there yet, so
@@ -49,7 +50,8 @@ struct hold {
 bool hold_request(struct hold *hold, struct exchange *ex, size_t max_bytes);
 
 /* The same of the response's content, on either side. After HOLD_FAILED the filter answers:
- * hold_answer(). */
+ * hold_answer(). When another response took the place of the one that was being held, which is
+ * seen in deliver_head only, it begins anew. */
 bool hold_response(struct hold *hold, struct exchange *ex, size_t max_bytes);
 
 /* While HOLD_READING, from anywhere but a source: what came so far is enough. It is HOLD_PART,

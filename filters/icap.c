@@ -4,7 +4,8 @@
  *
  * Requests are shown on their way in (REQMOD), responses with content when they are fetched
  * (RESPMOD): once, then they are stored as the server left them. What it sees are whole
- * contents: ranges are not asked for.
+ * contents: ranges are not asked for. Content that never ends, such as a stream of events,
+ * is for routes without this filter: the server is asked when the start of it is there.
  */
 #include "config.h"
 
@@ -187,7 +188,8 @@ fail(struct icap_job *job, const char *why)
                     "icap: %s %s: %s", verb(job), is_open ? "passed over" : "failed", why);
     if (is_open)
         return FILTER_NEXT;
-    exchange_answer(ex, 503, END_LIMIT, "The content could not be checked. Please try again.");
+    exchange_answer(ex, 503, END_FILTER_FAILED,
+                    "The content could not be checked. Please try again.");
     return FILTER_ANSWER;
 }
 
@@ -203,7 +205,8 @@ answered(struct icap_job *job)
         return fail(job, why);
     filter_count(ex, &counts, is_infected(job) ? INFECTED : is_answer ? ANSWERED : MODIFIED, 1);
     decide(job, is_answer ? "answered" : "changed it");
-    if (is_infected(job) && (is_answer || job->side == ICAP_RESPONSE)) /* what was found today may be let through tomorrow */
+    /* What was found today may be let through tomorrow. */
+    if (is_infected(job) && (is_answer || job->side == ICAP_RESPONSE))
         fields_set(&ex->response.fields, &ex->arena, FIELD_CACHE_CONTROL, SLICE("no-store"));
     if (!job->is_content)
         icap_job_end(job);

@@ -167,6 +167,8 @@ icap_apply_response(struct icap_job *job, bool is_made_up)
         return refusal.reason;
     if (changed.status < 200)
         return "it gives an interim response";
+    if (ex->request.method == METHOD_CONNECT && changed.status < 300)
+        return "it says that there is a tunnel"; /* what the client sent then were requests */
     clean(&changed.fields);
     if (!is_made_up)
         renounce(&changed.fields, &response->fields, &ex->arena);

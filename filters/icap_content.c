@@ -23,9 +23,8 @@ icap_pump(struct icap_job *job)
     return job->side == ICAP_REQUEST ? &job->ex->request_pump : &job->ex->response_pump;
 }
 
-/* What is left of the original content is of no use. */
-static void
-give_up(struct source *original)
+void
+icap_give_up(struct source *original)
 {
     if (original != NULL && original->ops->cancel != NULL)
         original->ops->cancel(original);
@@ -35,7 +34,7 @@ static void
 give_up_feed(struct icap_job *job)
 {
     if (job->feed == ICAP_FEED_STREAM)
-        give_up(job->source.inner);
+        icap_give_up(job->source.inner);
     if (job->feed != ICAP_FEED_NOTHING)
         job->is_deaf = true; /* it has not been told of the end */
     job->feed = ICAP_FEED_NOTHING;
@@ -62,8 +61,6 @@ offer_tail(struct icap_job *job, unsigned forms, struct piece *piece)
         tail->ops->take(tail, (size_t)skip);
         job->tail_skip_bytes -= skip;
     }
-    if (flow == FLOW_END && job->tail_skip_bytes > 0)
-        return FLOW_FAILED; /* there is no such place */
     job->source.trailers = tail->trailers;
     return flow;
 }
@@ -91,7 +88,7 @@ static enum flow
 fail(struct icap_job *job)
 {
     if (job->reader.reply.body == ICAP_REQUEST_BODY && !job->is_cut)
-        exchange_refuse(job->ex, 503, END_LIMIT, "The content could not be checked.");
+        exchange_refuse(job->ex, 503, END_FILTER_FAILED, "The content could not be checked.");
     exchange_decide(job->ex, DECISION_FAILURE, &job->conf->filter.place, "icap: %s",
                     job->is_cut ? "the content was cut short" : job->broken);
     give_up_feed(job);
@@ -105,15 +102,15 @@ end_answer(struct icap_job *job, unsigned forms, struct piece *piece)
 {
     bool has_tail = job->reader.original_at != ICAP_NO_ORIGINAL;
 
-    if (has_tail && job->source.inner == NULL) {
-        job->broken = "it wants original content where there is none";
+    if (has_tail && (job->source.inner == NULL || job->reader.original_at > job->sent_bytes)) {
+        job->broken = "it wants original content where it has seen none";
         return fail(job);
     }
     give_up_feed(job);
     icap_talk_end(job);
     if (!has_tail) {
         if (job->reader.reply.status == 206)
-            give_up(job->source.inner);
+            icap_give_up(job->source.inner);
         return FLOW_END;
     }
     job->tail = job->source.inner;
@@ -182,8 +179,9 @@ cancel(struct source *source)
     struct icap_job *job = job_of(source);
 
     give_up_feed(job);
-    give_up(job->tail);
+    icap_give_up(job->tail);
     icap_talk_end(job);
+    job->broken = "its content was given up"; /* if it is asked for again: a request's may be */
 }
 
 static const struct source_ops source_ops = { .offer = offer, .take = take, .cancel = cancel };
@@ -245,7 +243,7 @@ choose_original(struct icap_job *job, bool is_answer)
         job->source.inner = hold_source(job->hold);
     else if (job->hold != NULL && job->feed != ICAP_FEED_STREAM &&
              job->hold->state == HOLD_PART)
-        give_up(hold_source(job->hold));
+        icap_give_up(hold_source(job->hold));
 }
 
 struct source *

@@ -75,6 +75,8 @@ struct icap_job {
     struct service_call call;
     struct service_connection *connection; /* lent; NULL: none */
     struct icap_options options;   /* of the service */
+    bool knows_options;            /* they were asked for: good for this message, however short
+                                    * their time, and at any address */
     enum icap_transfer transfer;
     unsigned options_pieces;       /* of content, in its answers about them */
 
@@ -156,6 +158,9 @@ void icap_content_await(struct icap_job *job);
 
 /* The content of the answer, whose heads were applied. */
 struct source *icap_content(struct icap_job *job);
+
+/* What is left of the original content is of no use. original may be NULL. */
+void icap_give_up(struct source *original);
 
 /* The pump that reads the content of that side. */
 struct pump *icap_pump(struct icap_job *job);

@@ -180,6 +180,8 @@ opening(struct icap_job *job)
     if (job->connection == NULL)
         return failed(job, job->why);
     icap_talk_begin(job);
+    if (job->knows_options)
+        return go(job, ask);
     options = icap_options_find(job->to->uri, job->connection->address, now_ms(job));
     if (options != NULL) {
         job->options = *options;
@@ -207,6 +209,10 @@ learning(struct icap_job *job)
         return retry(job);
     if (!job->is_done)
         return ICAP_WAIT;
+    if (job->in_at < job->in_end) {
+        job->broken = "it speaks before it is asked";
+        return retry(job);
+    }
     if (job->reader.reply.status == 404)
         return failed(job, "it has no such service");
     options = icap_options_learn(job->to->uri, job->connection->address, &job->reader.reply,
@@ -214,6 +220,7 @@ learning(struct icap_job *job)
     if (options == NULL)
         return failed(job, "out of memory");
     job->options = *options;
+    job->knows_options = true;
     job->transfer = icap_options_transfer(options, extension(job->ex));
     service_bound(job->connection, options->max_connections);
     if (job->reader.reply.is_last) {
@@ -245,14 +252,21 @@ wants_preview(const struct icap_job *job)
            job->transfer == ICAP_TRANSFER_PREVIEW;
 }
 
+/* Nothing was asked: the connection is clean. */
+static void
+give_back(struct icap_job *job)
+{
+    job->is_done = true;
+    icap_talk_end(job);
+}
+
 static enum icap_outcome
 ask(struct icap_job *job)
 {
     uint64_t preview_bytes = ICAP_NO_PREVIEW;
 
     if (job->transfer == ICAP_TRANSFER_IGNORE) {
-        job->is_done = true; /* nothing was asked: the connection is clean */
-        icap_talk_end(job);
+        give_back(job);
         return ICAP_IGNORED;
     }
     if (job->side == ICAP_REQUEST ? !job->options.does_request : !job->options.does_response)
@@ -261,8 +275,10 @@ ask(struct icap_job *job)
     if (wants_preview(job))
         preview_bytes = job->options.preview_bytes < job->conf->preview_bytes
                             ? job->options.preview_bytes : job->conf->preview_bytes;
-    else if (job->hold == &job->start && job->hold->state != HOLD_WHOLE)
+    else if (job->hold == &job->start && job->hold->state != HOLD_WHOLE) {
+        give_back(job); /* others need not wait for who is slow to send the rest */
         return go(job, hold_rest);
+    }
     job->allows_204 = can_keep(job);
     job->allows_206 = job->options.allows_206 && job->hold != NULL &&
                       (job->allows_204 || preview_bytes != ICAP_NO_PREVIEW);
@@ -321,6 +337,17 @@ may_answer_so(const struct icap_job *job, unsigned status)
     return status == 200 || (status == 206 && job->allows_206 && !job->is_consumed);
 }
 
+/* An answer without content: all of it is there. Content that is still being sent nobody needs. */
+static void
+end_answer(struct icap_job *job)
+{
+    if (job->feed == ICAP_FEED_NOTHING) {
+        job->reads_on = true;
+        icap_talk(job);
+    }
+    icap_talk_end(job);
+}
+
 static enum icap_outcome
 judge(struct icap_job *job)
 {
@@ -334,15 +361,15 @@ judge(struct icap_job *job)
             job->broken = "its answer is not one to the question";
             return retry(job);
         }
+        if (job->reader.reply.body == ICAP_NULL_BODY)
+            end_answer(job);
         return ICAP_ANSWERED;
     case 204:
         if (!may_answer_so(job, status)) {
             job->broken = "it leaves as it is what was sent away";
             return retry(job);
         }
-        job->reads_on = true;
-        icap_talk(job); /* to its end, which is there */
-        icap_talk_end(job);
+        end_answer(job);
         return ICAP_UNCHANGED;
     default:
         if (status < 500 && status != 408)
@@ -394,7 +421,7 @@ hold_rest(struct icap_job *job)
         if (job->rest.state == HOLD_REFUSED)
             return ICAP_NO_MEMORY;
     }
-    return go(job, job->was_asked ? feed : ask);
+    return go(job, job->was_asked ? feed : open_step);
 }
 
 static enum icap_outcome

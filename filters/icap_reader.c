@@ -141,12 +141,24 @@ parts_agree(const struct icap_reader *reader)
 }
 
 static bool
+has_several_encapsulated(const struct fields *fields)
+{
+    unsigned count = 0;
+
+    for (uint32_t i = 0; i < fields->count; i++)
+        count += slice_equal_nocase(fields->items[i].name, SLICE("Encapsulated"));
+    return count > 1;
+}
+
+static bool
 parse_encapsulated(struct icap_reader *reader)
 {
     const struct field *field = fields_find_name(&reader->reply.fields, SLICE("Encapsulated"));
     bool has_body = false;
     struct slice list, element;
 
+    if (has_several_encapsulated(&reader->reply.fields))
+        return refuse(reader, "its answer has several Encapsulated fields");
     if (field == NULL) {
         if (reader->reply.status == 200 || reader->reply.status == 206)
             reader->reply.is_last = true; /* nothing can be known of what follows */

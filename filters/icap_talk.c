@@ -114,6 +114,8 @@ static void
 stop_sending(struct icap_job *job)
 {
     job->is_deaf = true;
+    if (job->feed == ICAP_FEED_STREAM && job->is_consumed)
+        icap_give_up(job->source.inner);
     job->feed = ICAP_FEED_NOTHING;
     job->out.bytes = job->out_at = 0;
 }

@@ -1,90 +1,86 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* pipeline.c - running the filters of an exchange.
+/* pipeline.c - running the filters of an exchange: the listener's chain, and that of the site's
+ * route behind it, nearer to the server.
  *
  * A run remembers how far each side has come, so that a filter which waited is
- * asked again and those before it are not.
+ * asked again and those before it are not. A filter's content hook comes right behind its head
+ * hook, so that the next filter sees what this one makes of the content.
  */
 #include "config.h"
 
 #include "filters/pipeline.h"
 
-#include "filters/hide_server.h"
-
-struct entry {
-    const struct filter_conf *conf;
-    void *state;
-};
+#include "filters/chain.h"
 
 struct filter_run {
-    unsigned count;
-    unsigned request_at, fetch_at, deliver_at; /* filters done on each side */
-    struct entry entries[];
+    const struct filter_chain *chains[2]; /* from the client on; NULL: none */
+    char *states[2];
+    struct filter_place {
+        unsigned chain; /* how many chains are done */
+        unsigned link;  /* ... and filters of the next one */
+    } at[SIDE_COUNT];
 };
-
-static void
-add(struct filter_run *run, struct exchange *ex, const struct filter_conf *conf)
-{
-    void *state = NULL;
-
-    if (conf->ops->state_bytes > 0) {
-        state = arena_zalloc(&ex->arena, conf->ops->state_bytes);
-        if (state == NULL)
-            return; /* the arena remembers: the exchange is refused before it is sent */
-    }
-    run->entries[run->count++] = (struct entry){ conf, state };
-}
-
-static void
-add_all(struct filter_run *run, struct exchange *ex, const struct config_list *list)
-{
-    for (size_t i = 0; i < list->count; i++)
-        add(run, ex, list->items[i]);
-}
 
 void
 pipeline_begin(struct exchange *ex)
 {
-    static const struct config_list none = { NULL, 0 };
-    const struct config_list *of_listener = &ex->listener->filters;
-    const struct config_list *of_site = ex->site != NULL ? &ex->site->all.filters : &none;
-    bool is_own_route = ex->route != NULL && ex->route != &ex->site->all;
-    const struct config_list *of_route = is_own_route ? &ex->route->filters : &none;
-    bool hides = ex->site != NULL && ex->site->hide_server;
-    size_t count = of_listener->count + of_site->count + of_route->count + hides;
+    const struct filter_chain *of_listener = ex->listener->chain;
+    const struct filter_chain *of_route = ex->site == NULL    ? NULL
+                                          : ex->route == NULL ? ex->site->all.chain
+                                                              : ex->route->chain;
+    size_t bytes = (of_listener != NULL ? of_listener->state_bytes : 0) +
+                   (of_route != NULL ? of_route->state_bytes : 0);
     struct filter_run *run;
 
-    if (count == 0 || ex->filters != NULL)
+    if ((of_listener == NULL && of_route == NULL) || ex->filters != NULL)
         return;
-    run = arena_zalloc(&ex->arena, sizeof(*run) + count * sizeof(run->entries[0]));
+    run = arena_zalloc(&ex->arena, sizeof(*run) + bytes);
     if (run == NULL)
-        return;
+        return; /* the arena remembers: the exchange is refused before it is sent */
+    run->chains[0] = of_listener;
+    run->chains[1] = of_route;
+    run->states[0] = (char *)(run + 1);
+    run->states[1] = run->states[0] + (of_listener != NULL ? of_listener->state_bytes : 0);
     ex->filters = run;
-    add_all(run, ex, of_listener);
-    add_all(run, ex, of_site);
-    add_all(run, ex, of_route);
-    if (hides) /* nearest to the server: what others say of Server stays */
-        add(run, ex, &hide_server_default.filter);
 }
 
-/* A filter's content hook comes right behind its head hook, so that the next filter sees
- * what this one makes of the content. */
+/* The next filter to run on a side; NULL: that was the last. */
+static inline const struct filter_link *
+next_link(struct filter_run *run, enum filter_side side, void **state)
+{
+    bool is_back = side == SIDE_FETCH || side == SIDE_DELIVER;
+    struct filter_place *at = run != NULL ? &run->at[side] : NULL;
+
+    for (; at != NULL && at->chain < 2; at->chain++, at->link = 0) {
+        unsigned which = is_back ? 1 - at->chain : at->chain;
+        const struct filter_chain *chain = run->chains[which];
+
+        if (chain != NULL && at->link < chain->sides[side].count) {
+            const struct filter_link *link = &chain->sides[side].links[at->link];
+
+            *state = run->states[which] + link->state_at;
+            return link;
+        }
+    }
+    return NULL;
+}
+
 enum filter_verdict
 pipeline_request(struct exchange *ex)
 {
     struct filter_run *run = ex->filters;
+    const struct filter_link *link;
+    void *state;
 
-    for (; run != NULL && run->request_at < run->count; run->request_at++) {
-        const struct entry *entry = &run->entries[run->request_at];
-        const struct filter_ops *ops = entry->conf->ops;
-
-        if (ops->request_head != NULL) {
-            enum filter_verdict verdict = ops->request_head(entry->conf, entry->state, ex);
+    for (; (link = next_link(run, SIDE_REQUEST, &state)) != NULL; run->at[SIDE_REQUEST].link++) {
+        if (link->ops->request_head != NULL) {
+            enum filter_verdict verdict = link->ops->request_head(link->conf, state, ex);
 
             if (verdict != FILTER_NEXT)
                 return verdict;
         }
-        if (ops->request_body != NULL && ex->request.body != NULL)
-            ex->request.body = ops->request_body(entry->conf, entry->state, ex, ex->request.body);
+        if (link->ops->request_body != NULL && ex->request.body != NULL)
+            ex->request.body = link->ops->request_body(link->conf, state, ex, ex->request.body);
     }
     return FILTER_NEXT;
 }
@@ -93,19 +89,18 @@ enum filter_verdict
 pipeline_fetch(struct exchange *ex)
 {
     struct filter_run *run = ex->filters;
+    const struct filter_link *link;
+    void *state;
 
-    for (; run != NULL && run->fetch_at < run->count; run->fetch_at++) {
-        const struct entry *entry = &run->entries[run->count - 1 - run->fetch_at];
-        const struct filter_ops *ops = entry->conf->ops;
-
-        if (ops->fetch_head != NULL) {
-            enum filter_verdict verdict = ops->fetch_head(entry->conf, entry->state, ex);
+    for (; (link = next_link(run, SIDE_FETCH, &state)) != NULL; run->at[SIDE_FETCH].link++) {
+        if (link->ops->fetch_head != NULL) {
+            enum filter_verdict verdict = link->ops->fetch_head(link->conf, state, ex);
 
             if (verdict != FILTER_NEXT)
                 return verdict;
         }
-        if (ops->fetch_body != NULL && ex->response.body != NULL)
-            ex->response.body = ops->fetch_body(entry->conf, entry->state, ex, ex->response.body);
+        if (link->ops->fetch_body != NULL && ex->response.body != NULL)
+            ex->response.body = link->ops->fetch_body(link->conf, state, ex, ex->response.body);
     }
     return FILTER_NEXT;
 }
@@ -116,19 +111,18 @@ enum filter_verdict
 pipeline_deliver(struct exchange *ex)
 {
     struct filter_run *run = ex->filters;
+    const struct filter_link *link;
+    void *state;
 
-    for (; run != NULL && run->deliver_at < run->count; run->deliver_at++) {
-        const struct entry *entry = &run->entries[run->count - 1 - run->deliver_at];
-        const struct filter_ops *ops = entry->conf->ops;
+    for (; (link = next_link(run, SIDE_DELIVER, &state)) != NULL; run->at[SIDE_DELIVER].link++) {
         enum filter_verdict verdict = FILTER_NEXT;
 
-        if (ops->deliver_head != NULL)
-            verdict = ops->deliver_head(entry->conf, entry->state, ex);
+        if (link->ops->deliver_head != NULL)
+            verdict = link->ops->deliver_head(link->conf, state, ex);
         if (verdict == FILTER_WAIT)
             return FILTER_WAIT;
-        if (verdict == FILTER_NEXT && ops->deliver_body != NULL && ex->response.body != NULL)
-            ex->response.body = ops->deliver_body(entry->conf, entry->state, ex,
-                                                  ex->response.body);
+        if (verdict == FILTER_NEXT && link->ops->deliver_body != NULL && ex->response.body != NULL)
+            ex->response.body = link->ops->deliver_body(link->conf, state, ex, ex->response.body);
     }
     return FILTER_NEXT;
 }
@@ -137,12 +131,10 @@ void
 pipeline_end(struct exchange *ex)
 {
     struct filter_run *run = ex->filters;
+    const struct filter_link *link;
+    void *state;
 
-    for (unsigned i = 0; run != NULL && i < run->count; i++) {
-        const struct entry *entry = &run->entries[i];
-
-        if (entry->conf->ops->end != NULL)
-            entry->conf->ops->end(entry->conf, entry->state, ex);
-    }
+    for (; (link = next_link(run, SIDE_END, &state)) != NULL; run->at[SIDE_END].link++)
+        link->ops->end(link->conf, state, ex);
     ex->filters = NULL;
 }

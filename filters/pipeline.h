@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* pipeline.h - the filters of one exchange, run in order on each side.
  *
- * The pipeline is the listener's filters, then the site's, then the route's.
+ * The pipeline is the listener's filters, then the site's, then the route's (filters/chain.h).
  * On the way back (fetch, deliver) they run in reverse order.
  */
 #ifndef BASCULE_PIPELINE_H

@@ -54,7 +54,7 @@ struct rate_limit_state {
     struct taken *taken;          /* of each limit */
     struct rate_limit_said *said; /* the same */
     unsigned at;                  /* limits that have been asked */
-    uint64_t since_ms;            /* it waits */
+    uint64_t since_ms;            /* it waits, or has waited for a limit before; 0: never */
     uint64_t waiting_key;
     bool is_waiting;
     bool is_rejected;
@@ -105,14 +105,14 @@ static const struct option options[] = {
     { .name = NULL },
 };
 
-static const struct limit_conf *
+static struct limit_conf *
 find_limit(const struct conf *all, struct slice name, struct err *err)
 {
     struct nearest nearest;
 
     nearest_init(&nearest, name);
     for (size_t i = 0; i < all->limits.count; i++) {
-        const struct limit_conf *limit = all->limits.items[i];
+        struct limit_conf *limit = all->limits.items[i];
 
         if (slice_equal(name, slice_of(limit->name)))
             return limit;
@@ -127,9 +127,12 @@ static int
 find_limits(struct rate_limit_conf *conf, const struct conf *all, struct err *err)
 {
     for (size_t i = 0; i < conf->names.count; i++) {
-        conf->limits[i] = find_limit(all, conf->names.items[i], err);
-        if (conf->limits[i] == NULL)
+        struct limit_conf *limit = find_limit(all, conf->names.items[i], err);
+
+        if (limit == NULL)
             return -1;
+        limit->is_used = true;
+        conf->limits[i] = limit;
         for (size_t j = 0; j < i; j++)
             if (conf->limits[j] == conf->limits[i])
                 return err_set(err, "limit: has \"%s\" twice", conf->limits[i]->name);
@@ -234,7 +237,7 @@ wait(const struct rate_limit_conf *conf, struct rate_limit_state *state, uint64_
 
     if (conf->on_limit != ON_LIMIT_DELAY)
         return false;
-    if (!state->is_waiting)
+    if (state->since_ms == 0)
         state->since_ms = now_ms;
     waited_ms = now_ms - state->since_ms;
     if (said->conf->concurrency > 0 && retry_ms > BUSY_LOOK_MS)
@@ -296,6 +299,17 @@ tell(const struct rate_limit_conf *conf, const struct rate_limit_state *state)
                     "rate_limit: would be over %s", state->said[state->at].conf->name);
 }
 
+/* Before anything is taken that has to be given back. False: memory is short, and the exchange
+ * is refused for it later. */
+static bool
+will_give_back(struct taken *taken, const struct limit_conf *limit, struct exchange *ex)
+{
+    if (taken->ex != NULL || (limit->concurrency == 0 && limit->quota_bytes == 0))
+        return true;
+    taken->ex = ex;
+    return arena_defer(&ex->arena, give_back_tunnel, taken) == 0;
+}
+
 /* Asks the limit at state->at. Who waits looks first, so that it is counted once that it was
  * over. True: it is let through. */
 static bool
@@ -304,15 +318,12 @@ take(struct rate_limit_state *state, const struct limit_conf *limit, uint64_t ke
     struct taken *taken = &state->taken[state->at];
     struct limit_state *found = &state->said[state->at].state;
 
+    if (!will_give_back(taken, limit, state->ex))
+        return true;
     state->said[state->at].conf = limit;
     if (state->is_waiting && !limit_look(limit->limit, key, now_ms, found))
         return false;
-    if (!limit_hold_take(&taken->hold, limit, key, now_ms, found))
-        return false;
-    if (taken->hold.limit == NULL)
-        return true;
-    taken->ex = state->ex;
-    return arena_defer(&state->ex->arena, give_back_tunnel, taken) == 0;
+    return limit_hold_take(&taken->hold, limit, key, now_ms, found);
 }
 
 /* 0, or -1: memory is short, and the exchange is refused for it later. */

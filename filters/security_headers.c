@@ -10,6 +10,10 @@
  * where the application has none of its name. One thing asks for more: frame-ancestors
  * in our policy would make browsers ignore an X-Frame-Options of the application (CSP
  * Level 3, section 6.4.2.2), so it is not sent beside one.
+ *
+ * A 304 changes what a browser has stored (RFC 9111 section 4.3.4), and many servers leave
+ * out of it what their 200 said: our lines would take the place of the application's. So it
+ * gets them with override only.
  */
 #include "config.h"
 
@@ -57,6 +61,12 @@ struct security_headers_conf {
     bool frames; /* the policy has frame-ancestors */
     size_t count;
     struct line lines[KIND_COUNT]; /* those that are sent */
+
+    /* The same for answers that have nothing of the kind, as most: for any, then
+     * the policy, then over https. */
+    struct fields ready;
+    struct field ready_lines[KIND_COUNT];
+    uint32_t plain_count, policy_count, transport_count;
 };
 
 enum { ADDED };
@@ -95,7 +105,8 @@ static const struct option options[] = {
               "report what it would forbid, and allow it." },
     { .name = "override", .type = OPTION_BOOL, .fallback = "false",
       .offset = offsetof(struct security_headers_conf, override),
-      .text = "Replaces what the application says itself; otherwise that stays." },
+      .text = "Replaces what the application says itself; otherwise that stays, and a 304 (Not "
+              "Modified), which may not repeat it, is left alone." },
     { .name = NULL },
 };
 
@@ -163,13 +174,35 @@ has_frame_ancestors(struct slice policy)
            memmem(policy.data, policy.bytes, "frame-ancestors", strlen("frame-ancestors")) != NULL;
 }
 
+static uint32_t
+add_ready(struct security_headers_conf *conf, struct arena *arena, enum kind first, enum kind last)
+{
+    uint32_t count = conf->ready.count;
+
+    for (size_t i = 0; i < conf->count; i++) {
+        const struct line *line = &conf->lines[i];
+
+        if (line->kind >= first && line->kind <= last)
+            fields_add_line(&conf->ready, arena, line->id, line->name, line->value);
+    }
+    return conf->ready.count - count;
+}
+
+static void
+make_ready(struct security_headers_conf *conf, struct arena *arena)
+{
+    conf->ready = (struct fields){ .items = conf->ready_lines, .room = KIND_COUNT };
+    conf->plain_count = add_ready(conf, arena, TYPE_OPTIONS, RESOURCE);
+    conf->policy_count = add_ready(conf, arena, POLICY, POLICY);
+    conf->transport_count = add_ready(conf, arena, TRANSPORT, TRANSPORT);
+}
+
 static int
 finish(void *arg, struct conf *all, struct arena *arena, struct err *err)
 {
     struct security_headers_conf *conf = arg;
 
     (void)all;
-    (void)arena;
     for (enum kind kind = 0; kind < KIND_COUNT; kind++) {
         const char *text = conf->values[kind];
         struct line *line = &conf->lines[conf->count];
@@ -192,6 +225,7 @@ finish(void *arg, struct conf *all, struct arena *arena, struct err *err)
         }
         conf->count++;
     }
+    make_ready(conf, arena);
     return 0;
 }
 
@@ -221,14 +255,10 @@ has(const struct fields *fields, const struct line *line)
 static void
 put(struct fields *fields, struct arena *arena, const struct line *line, bool replaces)
 {
-    if (replaces && line->id != FIELD_OTHER)
-        fields_set(fields, arena, line->id, line->value);
-    else if (replaces)
-        fields_set_name(fields, arena, line->name, line->value);
-    else if (line->id != FIELD_OTHER)
-        fields_add(fields, arena, line->id, line->value);
+    if (replaces)
+        fields_set_line(fields, arena, line->id, line->name, line->value);
     else
-        fields_add_name(fields, arena, line->name, line->value);
+        fields_add_line(fields, arena, line->id, line->name, line->value);
 }
 
 /* Our own pages carry their style in them, and load nothing. */
@@ -250,17 +280,38 @@ is_for(const struct line *line, const struct security_headers_conf *conf,
     return true;
 }
 
-static enum filter_verdict
-deliver_head(const void *arg, void *state, struct exchange *ex)
+/* Whether the answer says nothing of the kind itself. */
+static bool
+is_silent(const struct security_headers_conf *conf, const struct fields *fields)
 {
-    const struct security_headers_conf *conf = arg;
+    uint64_t both = 0;
+
+    for (size_t i = 0; i < ARRAY_COUNT(fields->present); i++)
+        both |= fields->present[i] & conf->ready.present[i];
+    return both == 0 && !fields_has(fields, FIELD_X_FRAME_OPTIONS);
+}
+
+static unsigned
+add_all(const struct security_headers_conf *conf, struct exchange *ex)
+{
+    struct fields *fields = &ex->response.fields;
+    uint32_t count = conf->plain_count + (is_our_page(ex) ? 0 : conf->policy_count);
+
+    fields_add_lines(fields, &ex->arena, conf->ready_lines, count);
+    if (conf->transport_count == 0 || !slice_equal(template_scheme(ex), SLICE("https")))
+        return count;
+    fields_add_lines(fields, &ex->arena, conf->ready_lines + conf->plain_count +
+                     conf->policy_count, conf->transport_count);
+    return count + conf->transport_count;
+}
+
+static unsigned
+add_lacking(const struct security_headers_conf *conf, struct exchange *ex)
+{
     struct fields *fields = &ex->response.fields;
     bool framed = !conf->override && fields_find(fields, FIELD_X_FRAME_OPTIONS) != NULL;
     unsigned added = 0;
 
-    (void)state;
-    if (ex->request.method == METHOD_CONNECT || ex->response.status == 101)
-        return FILTER_NEXT;
     for (size_t i = 0; i < conf->count; i++) {
         const struct line *line = &conf->lines[i];
         bool is_there = has(fields, line);
@@ -270,7 +321,21 @@ deliver_head(const void *arg, void *state, struct exchange *ex)
         put(fields, &ex->arena, line, is_there);
         added++;
     }
-    filter_count(ex, &counts, ADDED, added);
+    return added;
+}
+
+static enum filter_verdict
+deliver_head(const void *arg, void *state, struct exchange *ex)
+{
+    const struct security_headers_conf *conf = arg;
+    bool is_silent_one = is_silent(conf, &ex->response.fields);
+
+    (void)state;
+    if (ex->request.method == METHOD_CONNECT || ex->response.status == 101 ||
+        (ex->response.status == 304 && !conf->override))
+        return FILTER_NEXT;
+    filter_count(ex, &counts, ADDED,
+                 is_silent_one ? add_all(conf, ex) : add_lacking(conf, ex));
     return FILTER_NEXT;
 }
 

@@ -71,6 +71,21 @@ say_cache(const struct effects *effects, const struct rule_conf *rule)
     }
 }
 
+static void
+say_scan(const struct effects *effects, const struct rule_conf *rule)
+{
+    switch ((enum rule_scan)rule->scan) {
+    case RULE_SCAN_AS_IS:
+        return;
+    case RULE_SCAN_ALWAYS:
+        say(effects, "scanned for malware");
+        return;
+    case RULE_SCAN_NEVER:
+        say(effects, "not scanned for malware");
+        return;
+    }
+}
+
 /* A parent proxy's credentials are nobody's business. */
 static void
 say_parent(const struct effects *effects, const char *url)
@@ -113,4 +128,5 @@ explain_effects(const struct rule_conf *rule, void (*each)(void *arg, const char
     if (rule->bandwidth > 0)
         say(&effects, "at %llu bytes a second", (unsigned long long)rule->bandwidth);
     say_cache(&effects, rule);
+    say_scan(&effects, rule);
 }

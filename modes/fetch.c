@@ -35,8 +35,27 @@ pass_interim(struct exchange *ex, unsigned status, const struct fields *fields)
 static const struct failure unfinished = { END_UPSTREAM_FAILED, 502, "proxy_internal_response",
                                            "what was fetched came to nothing" };
 
+/* Once each: this is asked when the head has come, and again at the end. */
+static void
+tell_what_filters_did(struct fetch *fetch, struct exchange *to)
+{
+    const struct decision *decision = fetch->told_decision != NULL ? fetch->told_decision->next
+                                                             : fetch->solo.ex->decisions;
+
+    for (; decision != NULL; decision = decision->next) {
+        struct slice what = decision->what;
+
+        fetch->told_decision = decision;
+        if (decision->kind == DECISION_FILTER || decision->kind == DECISION_DENY)
+            exchange_decide_rule(to, decision->kind,
+                                 decision->rule != NULL ? arena_strdup(&to->arena, decision->rule)
+                                                        : NULL,
+                                 decision->place, "%.*s", SLICE_ARG(what));
+    }
+}
+
 void
-fetch_tell_asker(const struct fetch *fetch)
+fetch_tell_asker(struct fetch *fetch)
 {
     const struct exchange *from = fetch->solo.ex;
     struct exchange *to;
@@ -50,6 +69,7 @@ fetch_tell_asker(const struct fetch *fetch)
     to->phases.dns_ns = from->phases.dns_ns;
     to->phases.connect_ns = from->phases.connect_ns;
     to->phases.first_byte_ns = from->phases.first_byte_ns;
+    tell_what_filters_did(fetch, to);
 }
 
 void
@@ -190,6 +210,7 @@ copy_way(struct exchange *ex, struct exchange *from)
     ex->out.proxy_authorization = solo_copy(ex, from->out.proxy_authorization);
     ex->normal_path = solo_copy(ex, from->normal_path);
     ex->client_ip = from->client_ip;
+    ex->scan = from->scan;
 }
 
 static void

@@ -19,6 +19,7 @@ struct fetch {
     struct object *of;        /* counted: the part, or the head of slices; NULL */
     uint64_t slice;           /* its number */
     struct part_source rest;  /* FETCH_REST: the content with what was there */
+    const struct decision *told_decision; /* the last that the asking exchange was told of */
     uint64_t seq;
     uint64_t reserved_bytes;  /* of the store's room for what is being fetched */
     int64_t request_s;
@@ -31,8 +32,9 @@ bool fetch_make_fill(struct fetch *fetch, bool outlives_readers);
 /* Ends a fill: what is whole goes into the store. */
 void fetch_store(struct store *store, struct fill *fill);
 
-/* For the log line of the exchange that asked: whom it was that answered. */
-void fetch_tell_asker(const struct fetch *fetch);
+/* For the log line of the exchange that asked: who it was that answered, and what filters did
+ * about it. */
+void fetch_tell_asker(struct fetch *fetch);
 
 /* The fetch of an exchange without a client that is one. */
 static inline struct fetch *

@@ -97,6 +97,8 @@ judge_note_effects(struct exchange *ex, const struct rule_conf *rule)
         judgement->bandwidth = rule->bandwidth;
     if (rule->cache != RULE_CACHE_AS_IS)
         judgement->cache_rule = rule;
+    if (rule->scan != RULE_SCAN_AS_IS)
+        ex->scan = (uint8_t)rule->scan;
     if (effects == NULL || !(effects->routes || effects->tells || effects->delivers))
         return;
     match = arena_zalloc(&ex->arena, sizeof(*match));

@@ -8,6 +8,7 @@
 
 #include "cache/cache_conf.h"
 #include "modes/judge.h"
+#include "modes/reach.h"
 #include "modes/site_route.h"
 #include "server/http/uri.h"
 #include "server/http/via.h"
@@ -210,6 +211,23 @@ by_rules(struct exchange *ex, struct slice source)
                : arena_printf(&ex->arena, "%.*s%.*s", SLICE_ARG(source), SLICE_ARG(rules));
 }
 
+/* The URL as it goes upstream, which filters may have changed; what a parent proxy is
+ * asked for without scheme and host, as the key has them apart. */
+static struct slice
+url_upstream(struct exchange *ex)
+{
+    struct slice target = ex->out.target, scheme, authority, path, query;
+
+    if (!reach_is_relayed(ex))
+        return target;
+    if (slice_equal(target, ex->request.target) ||
+        uri_parse_absolute(target, &scheme, &authority, &path, &query) < 0)
+        return site_origin_form(ex);
+    target = slice_skip(target, (size_t)(authority.data + authority.bytes - target.data));
+    return path.bytes > 0 ? target
+                          : arena_join(&ex->arena, (struct slice[]){ SLICE("/"), target }, 2);
+}
+
 struct key_parts
 look_up_parts(struct exchange *ex)
 {
@@ -221,7 +239,7 @@ look_up_parts(struct exchange *ex)
         .scheme = ex->request.scheme,
         .host = ex->request.host,
         .port = ex->request.port,
-        .url = ex->to.group != NULL ? ex->out.target : site_origin_form(ex),
+        .url = url_upstream(ex),
         .request = &ex->request.fields,
     };
 

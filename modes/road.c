@@ -138,13 +138,14 @@ has_no_content(const struct exchange *ex)
 /* Memory ran out while the response was read or changed: what did not fit is
  * missing from it, and nobody knows what that was. Our own errors can do
  * without. */
-static void
+static bool
 refuse_incomplete(struct exchange *ex)
 {
     if (!arena_is_spent(&ex->arena) || (ex->end != END_DONE && ex->end != END_ANSWERED))
-        return;
+        return false;
     counter_up(ex->worker->counters, limits_hit);
     exchange_answer(ex, 503, END_LIMIT, NULL);
+    return true;
 }
 
 static void
@@ -187,7 +188,7 @@ deliver(struct exchange *ex)
         judge_deliver(ex);
     if (ex->site != NULL && ex->site->hsts_s > 0)
         site_add_hsts(ex);
-    refuse_incomplete(ex);
+    (void)refuse_incomplete(ex);
     ex->is_head_only = has_no_content(ex);
     /* Who hoped for a tunnel may have sent its first bytes already: what follows
      * on the connection is no request. */
@@ -219,6 +220,10 @@ filter_fetched(struct exchange *ex)
     pipeline_begin(ex); /* of a fetch, whose request was filtered as the client's */
     switch (pipeline_fetch(ex)) {
     case FILTER_NEXT:
+        if (ex->solo != NULL && refuse_incomplete(ex)) { /* others are refused on delivery */
+            drop_upstream(ex);
+            return STEP_ANSWER;
+        }
         if (ex->cached != NULL)
             keep(ex);
         return STEP_NEXT;
@@ -295,10 +300,12 @@ check_body(struct exchange *ex)
 static enum step
 filter_request(struct exchange *ex)
 {
+    if (check_body(ex) == STEP_ANSWER)
+        return STEP_ANSWER;
     pipeline_begin(ex);
     switch (pipeline_request(ex)) {
     case FILTER_NEXT:
-        return check_body(ex);
+        return check_body(ex); /* they may have lowered the limit */
     case FILTER_WAIT:
         return STEP_WAIT;
     case FILTER_ANSWER:

@@ -17,7 +17,7 @@
 #define RULE_BYTES 256
 
 struct log_names {
-    struct slice site, route, group, endpoint, version, rule;
+    struct slice site, route, group, endpoint, version, rule, filters;
     const char *hierarchy; /* squid's word for how the next hop was found; NULL: the usual */
     struct slice tls_version, tls_cipher, tls_name;
     struct slice client_subject, client_serial, client_fingerprint;
@@ -55,6 +55,22 @@ version_of(const struct exchange *ex)
     return ex->down != NULL ? slice_of(ex->down->ops->protocol) : SLICE("HTTP/1.1");
 }
 
+/* What filters did, in their own words. */
+static struct slice
+filters_text(struct exchange *ex)
+{
+    struct slice text = { NULL, 0 };
+
+    for (const struct decision *decision = ex->decisions; decision != NULL;
+         decision = decision->next) {
+        struct slice parts[] = { text, SLICE(", "), decision->what };
+
+        if (decision->kind == DECISION_FILTER)
+            text = text.bytes == 0 ? decision->what : arena_join(&ex->arena, parts, 3);
+    }
+    return text;
+}
+
 static void
 find_names(struct exchange *ex, struct log_names *names)
 {
@@ -64,6 +80,7 @@ find_names(struct exchange *ex, struct log_names *names)
         .group = name_of(ex->to.group != NULL ? ex->to.group->name : NULL),
         .endpoint = name_of(ex->endpoint != NULL ? ex->endpoint->to : NULL),
         .version = version_of(ex),
+        .filters = filters_text(ex),
         .hierarchy = ex->to.parent != NULL && ex->upstream_ip.family != 0 ? "FIRSTUP_PARENT" : NULL,
     };
     if (ex->down != NULL && ex->down->client->tls != NULL)
@@ -151,6 +168,7 @@ squid_word(const struct exchange *ex)
     case END_UPSTREAM_TIMEOUT:
     case END_NO_ENDPOINT:
     case END_LIMIT:
+    case END_FILTER_FAILED:
     case END_STOPPED:
     case END_REASON_COUNT:
         break;
@@ -213,6 +231,7 @@ fill_text(const struct exchange *ex, struct access_record *record, const struct 
     record->endpoint = names->endpoint;
     record->rule = names->rule;
     record->tags = judge_tags(ex);
+    record->filters = names->filters;
     record->user = ex->user != NULL ? ex->user->name : slice_make(NULL, 0);
     record->hierarchy = names->hierarchy;
     record->tls_version = names->tls_version;

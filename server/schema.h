@@ -26,6 +26,7 @@ struct balancer_ops;
 struct certificate_set;
 struct client_trust;
 struct endpoint;
+struct filter_chain;
 struct filter_ops;
 struct group;
 struct host_map;
@@ -225,6 +226,7 @@ struct route_conf {
     const char *add_prefix;
     const char *host;           /* sent upstream: "client", "endpoint" or a name; never NULL */
     struct config_list filters; /* of struct filter_conf */
+    const struct filter_chain *chain; /* with those of the site; NULL: none */
     struct cache_conf cache;
 };
 
@@ -291,6 +293,7 @@ struct listener_conf {
     const char *access_log_name;           /* "off", or of an access_log; NULL: the first one */
     struct access_log_conf *access_log;
     struct config_list filters;            /* of struct filter_conf */
+    const struct filter_chain *chain;      /* of these; NULL: none */
     struct cache_conf cache;               /* of what belongs to no site; forward mode */
     int64_t backlog;
     struct listener *listener;             /* in the registry */

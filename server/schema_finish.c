@@ -288,7 +288,8 @@ finish_listener(struct linker *linker, struct name_set *claimed, struct listener
         return link_fail(err, &listener->place, "listener", listener->name);
     if (link_filters(linker, &listener->filters) < 0)
         return -1;
-    if (finish_mode(linker, listener) < 0 || link_listener_tls(linker, listener) < 0)
+    if (finish_mode(linker, listener) < 0 || link_listener_tls(linker, listener) < 0 ||
+        link_listener_chain(linker, listener) < 0)
         return link_fail(err, &listener->place, "listener", listener->name);
     return 0;
 }

@@ -4,7 +4,8 @@
 
 #include "server/schema_link.h"
 
-#include "filters/filter.h"
+#include "filters/chain.h"
+#include "filters/hide_server.h"
 #include "server/config/reader.h"
 #include "server/policy/policy.h"
 
@@ -49,6 +50,46 @@ link_filters(struct linker *linker, const struct config_list *list)
             filter->ops->finish(filter, linker->conf, linker->arena, linker->err) < 0)
             return link_fail(linker->err, &filter->place, "filter", filter->ops->name);
     }
+    return 0;
+}
+
+static int
+link_chain(struct linker *linker, const struct config_list *const *lists, size_t count,
+           const struct filter_chain **chain)
+{
+    *chain = filter_chain_new(linker->arena, lists, count);
+    return *chain != NULL ? 0 : err_set(linker->err, "out of memory");
+}
+
+int
+link_listener_chain(struct linker *linker, struct listener_conf *listener)
+{
+    const struct config_list *lists[] = { &listener->filters };
+
+    return listener->filters.count == 0 ? 0 : link_chain(linker, lists, 1, &listener->chain);
+}
+
+/* hide_server is nearest to the server: what others say of Server stays. Most sites and routes
+ * have no filters of their own, and share a chain. */
+int
+link_route_chain(struct linker *linker, const struct site_conf *site, struct route_conf *route)
+{
+    static const void *const hides[] = { &hide_server_default.filter };
+    static const struct config_list hide = { (void **)(uintptr_t)hides, 1 }, none = { NULL, 0 };
+    const struct config_list *of_route = route != &site->all ? &route->filters : &none;
+    const struct config_list *lists[] = {
+        &site->all.filters, of_route, site->hide_server ? &hide : &none,
+    };
+
+    if (of_route->count == 0 && route != &site->all)
+        route->chain = site->all.chain;
+    else if (of_route->count > 0 || site->all.filters.count > 0)
+        return link_chain(linker, lists, ARRAY_COUNT(lists), &route->chain);
+    else if (site->hide_server && linker->hide_chain == NULL &&
+             link_chain(linker, &lists[2], 1, &linker->hide_chain) < 0)
+        return -1;
+    else
+        route->chain = site->hide_server ? linker->hide_chain : NULL;
     return 0;
 }
 

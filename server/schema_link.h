@@ -10,6 +10,7 @@ struct linker {
     struct conf *conf;
     struct arena *arena;  /* of the snapshot */
     struct arena scratch; /* until the end of schema_finish() */
+    const struct filter_chain *hide_chain; /* of hide_server alone; NULL: not needed yet */
     struct err *err;
 };
 
@@ -17,6 +18,11 @@ struct linker {
 int link_groups(struct linker *linker);
 int link_sites(struct linker *linker); /* after groups */
 int link_filters(struct linker *linker, const struct config_list *list);
+/* What runs together, once all of it is linked: the filters of the listener, or of site, route
+ * (which may be site->all), and hide_server where the site wants it. */
+int link_listener_chain(struct linker *linker, struct listener_conf *listener);
+int link_route_chain(struct linker *linker, const struct site_conf *site,
+                     struct route_conf *route);
 /* name may be NULL: no policy. err has no place. */
 int link_policy(struct linker *linker, const char *name, struct policy_conf **policy);
 

@@ -375,7 +375,13 @@ finish_site(struct linker *linker, struct site_conf *site)
         if (finish_route(linker, site, i) < 0)
             return -1;
     }
-    return link_filters(linker, &site->all.filters);
+    if (link_filters(linker, &site->all.filters) < 0 ||
+        link_route_chain(linker, site, &site->all) < 0)
+        return -1;
+    for (i = 0; i < site->routes.count; i++)
+        if (link_route_chain(linker, site, site->routes.items[i]) < 0)
+            return -1;
+    return 0;
 }
 
 /* There can be only one. */

@@ -16,8 +16,10 @@ static const struct flag flags[] = {
     CONF_FLAG,
     CONTROL_FLAG,
     { .name = "--table", .value = "NAME", .text = "of bans (default: the only one there is)" },
-    { .name = "--for", .value = "TIME", .text = "add: how long, \"1h\" (default: as the table says)" },
-    { .name = "--cause", .value = "TEXT", .text = "add: why, for those who look (default: by hand)" },
+    { .name = "--for", .value = "TIME",
+      .text = "add: how long, \"1h\" (default: as the table says)" },
+    { .name = "--cause", .value = "TEXT",
+      .text = "add: why, for those who look (default: by hand)" },
     { .name = "--json", .text = "list: an object in each line, as import reads them" },
     { .name = NULL },
 };

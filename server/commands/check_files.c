@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* check_files.c - reads certificates, keys, pages and users as the daemon will.
+/* check_files.c - reads certificates, keys, pages, users and rules as the daemon will.
  *
  * Nothing is kept. Where the daemon would only find out with the first client,
  * it is told here.
@@ -8,6 +8,7 @@
 
 #include "server/commands/check_files.h"
 
+#include "filters/filter.h"
 #include "server/base/calendar.h"
 #include "server/certificates/certificates.h"
 #include "server/certificates/local_ca.h"
@@ -230,6 +231,34 @@ check_users(struct users_conf *users)
     return bad;
 }
 
+/* ---- filters */
+
+static unsigned
+check_filters(const struct config_list *list)
+{
+    unsigned bad = 0;
+
+    for (size_t i = 0; i < list->count; i++) {
+        const struct filter_conf *filter = list->items[i];
+        const struct owner owner = { "filter", filter->ops->name, NULL };
+        struct err err;
+
+        if (filter->ops->check != NULL && filter->ops->check(filter, &err) < 0)
+            bad += fail(&owner, &filter->place, "", &err);
+    }
+    return bad;
+}
+
+static unsigned
+check_site_filters(const struct site_conf *site)
+{
+    unsigned bad = check_filters(&site->all.filters);
+
+    for (size_t i = 0; i < site->routes.count; i++)
+        bad += check_filters(&((const struct route_conf *)site->routes.items[i])->filters);
+    return bad;
+}
+
 /* ---- all of them */
 
 static unsigned
@@ -237,7 +266,8 @@ check_listener(const struct listener_conf *listener)
 {
     const struct owner owner = { "listener", listener->name, NULL };
 
-    return check_certificates(&owner, &listener->tls.certificates) +
+    return check_filters(&listener->filters) +
+           check_certificates(&owner, &listener->tls.certificates) +
            check_client_certificates(&owner, &listener->tls.client) +
            check_ticket_keys(&owner, &listener->tls) +
            check_error_page(&owner, &listener->place, &listener->error_page);
@@ -248,7 +278,8 @@ check_site(const struct site_conf *site)
 {
     const struct owner owner = { "site", site->name, &site->hosts };
 
-    return check_certificates(&owner, &site->certificates) +
+    return check_site_filters(site) +
+           check_certificates(&owner, &site->certificates) +
            check_client_certificates(&owner, &site->client) +
            check_error_page(&owner, &site->place, &site->error_page);
 }

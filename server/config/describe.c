@@ -21,11 +21,13 @@ struct walk {
     struct nearest nearest;
     void (*print)(struct walk *walk, const char *path, const struct option *row,
                   const char *same_as);
-    struct {
-        const struct option *options;
-        char path[PATH_MAX_BYTES];
-    } printed[TABLES_MAX];
-    size_t printed_count;
+    struct tables {
+        struct {
+            const struct option *options;
+            char path[PATH_MAX_BYTES];
+        } items[TABLES_MAX];
+        size_t count;
+    } printed, found; /* found: members that a search has printed whole */
 };
 
 /* ---- words for a row */
@@ -156,17 +158,16 @@ is_wanted(struct walk *walk, const char *path, const struct option *row)
 static void walk_table(struct walk *walk, const struct option *options, const char *prefix,
                        unsigned depth);
 
-/* Where a table was printed before; NULL when it was not, and from now on it
- * is. */
+/* Where a table was noted before; NULL when it was not, and from now on it is. */
 static const char *
-find_printed(struct walk *walk, const struct option *options, const char *path)
+find_table(struct tables *tables, const struct option *options, const char *path)
 {
-    for (size_t i = 0; i < walk->printed_count; i++)
-        if (walk->printed[i].options == options)
-            return walk->printed[i].path;
-    if (walk->printed_count < TABLES_MAX) {
-        walk->printed[walk->printed_count].options = options;
-        snprintf(walk->printed[walk->printed_count++].path, PATH_MAX_BYTES, "%s", path);
+    for (size_t i = 0; i < tables->count; i++)
+        if (tables->items[i].options == options)
+            return tables->items[i].path;
+    if (tables->count < TABLES_MAX) {
+        tables->items[tables->count].options = options;
+        snprintf(tables->items[tables->count++].path, PATH_MAX_BYTES, "%s", path);
     }
     return NULL;
 }
@@ -182,6 +183,7 @@ walk_families(struct walk *walk, const struct option *row, const char *path, uns
     must(key->name != NULL);
     for (size_t i = 0; key->family_at(i, &family); i++) {
         char member_path[PATH_MAX_BYTES];
+        const char *same_as = NULL;
         struct option head = {
             .name = family.word, .type = OPTION_CUSTOM, .form = key->name, .text = family.text,
         };
@@ -190,10 +192,13 @@ walk_families(struct walk *walk, const struct option *row, const char *path, uns
             nearest_offer(&walk->nearest, family.word);
         join(member_path, path, "[", family.word);
         append(member_path, sizeof(member_path), "", "]");
-        if (is_wanted(walk, member_path, &head))
-            walk->print(walk, member_path, &head, NULL);
+        if (is_wanted(walk, member_path, &head)) {
+            if (walk->wanted.bytes > 0 && family.options != NULL)
+                same_as = find_table(&walk->found, family.options, member_path);
+            walk->print(walk, member_path, &head, same_as);
+        }
         append(member_path, sizeof(member_path), ".", "");
-        if (family.options != NULL)
+        if (family.options != NULL && same_as == NULL)
             walk_table(walk, family.options, member_path, depth);
     }
 }
@@ -203,13 +208,13 @@ walk_row(struct walk *walk, const struct option *row, const char *prefix, unsign
 {
     bool is_list = row->type == OPTION_GROUPS || row->type == OPTION_CUSTOM;
     char path[PATH_MAX_BYTES], inner[PATH_MAX_BYTES];
-    size_t printed_count = walk->printed_count;
+    size_t printed_count = walk->printed.count;
     const char *same_as = NULL;
 
     join(path, prefix, row->name, "");
     join(inner, path, row->options != NULL && is_list ? "[]" : "", "");
     if (row->options != NULL)
-        same_as = find_printed(walk, row->options, inner);
+        same_as = find_table(&walk->printed, row->options, inner);
     if (is_wanted(walk, path, row))
         walk->print(walk, inner, row, same_as);
     if (row->options == NULL || same_as != NULL || depth >= DEPTH_MAX)
@@ -219,7 +224,7 @@ walk_row(struct walk *walk, const struct option *row, const char *prefix, unsign
     if (row->family_key != NULL)
         walk_families(walk, row, path, depth + 1);
     if (walk->wanted.bytes > 0) /* a search shows every place, but no table in itself */
-        walk->printed_count = printed_count;
+        walk->printed.count = printed_count;
 }
 
 static void

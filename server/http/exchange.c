@@ -33,6 +33,7 @@ end_reason_word(enum end_reason reason)
         [END_UPSTREAM_TIMEOUT] = "upstream_timeout",
         [END_NO_ENDPOINT] = "no_endpoint",
         [END_LIMIT] = "limit",
+        [END_FILTER_FAILED] = "filter_failed",
         [END_STOPPED] = "stopped",
     };
 

@@ -69,6 +69,7 @@ enum end_reason {
     END_UPSTREAM_TIMEOUT, /* upstream_timeout */
     END_NO_ENDPOINT,      /* no_endpoint: all are down, or at their limits */
     END_LIMIT,            /* limit: of memory, connections, time */
+    END_FILTER_FAILED,    /* filter_failed: what a filter has to ask did not answer */
     END_STOPPED,          /* stopped: by the operator, or by new policy */
     END_REASON_COUNT
 };
@@ -250,6 +251,7 @@ struct exchange {
     struct ip client_ip;       /* the true client: peer, or named by a trusted proxy */
     uint16_t upstream_status;  /* as it came; 0: none did */
     uint8_t step;              /* of the road */
+    uint8_t scan;              /* enum rule_scan (policy/rule.h): what a rule says of scanning */
     bool is_on_road : 1;       /* the road's loop is on the stack */
     bool is_resumed : 1;       /* a note to that loop: go on with ex->step */
     bool is_answered : 1;      /* a response was chosen: upstream's or ours */

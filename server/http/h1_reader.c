@@ -260,6 +260,8 @@ offer_length(struct h1_reader *reader, unsigned forms, struct piece *piece)
     enum flow flow;
     size_t bytes;
 
+    if (is_over_limit(reader, reader->left_bytes))
+        return cut_short(reader);
     if (may_splice(reader, forms))
         return offer_socket(reader, piece);
     flow = fill_content(reader);

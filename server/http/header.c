@@ -337,6 +337,63 @@ fields_set_name(struct fields *fields, struct arena *arena, struct slice name, s
     set(fields, arena, recognise(name), name, value);
 }
 
+/* ---- with ids that are known */
+
+static struct slice
+name_of(enum field_id id, struct slice name)
+{
+    return id != FIELD_OTHER ? known[id].name : name;
+}
+
+void
+fields_add_line(struct fields *fields, struct arena *arena, enum field_id id, struct slice name,
+                struct slice value)
+{
+    add(fields, arena, id, name_of(id, name), value);
+}
+
+void
+fields_set_line(struct fields *fields, struct arena *arena, enum field_id id, struct slice name,
+                struct slice value)
+{
+    set(fields, arena, id, name_of(id, name), value);
+}
+
+struct field
+field_line(enum field_id id, struct slice name, struct slice value)
+{
+    struct field line;
+
+    put(&line, id, name_of(id, name), value);
+    return line;
+}
+
+void
+fields_add_lines(struct fields *fields, struct arena *arena, const struct field *lines,
+                 uint32_t count)
+{
+    while (unlikely(fields->room - fields->count < count))
+        if (!make_room(fields, arena))
+            return;
+    if (count > 0)
+        memcpy(fields->items + fields->count, lines, count * sizeof(*lines));
+    fields->count += count;
+    for (uint32_t i = 0; i < count; i++)
+        fields->present[lines[i].id / 64] |= UINT64_C(1) << (lines[i].id % 64);
+}
+
+/* ---- removing */
+
+void
+fields_mark(struct fields *fields)
+{
+    uint64_t present[ARRAY_COUNT(fields->present)] = { 0 };
+
+    for (uint32_t i = 0; i < fields->count; i++)
+        present[fields->items[i].id / 64] |= UINT64_C(1) << (fields->items[i].id % 64);
+    memcpy(fields->present, present, sizeof(present));
+}
+
 unsigned
 fields_remove_if(struct fields *fields, bool (*drop)(const struct field *, void *), void *arg)
 {

@@ -92,6 +92,17 @@ void fields_set(struct fields *fields, struct arena *arena, enum field_id id, st
 void fields_set_name(struct fields *fields, struct arena *arena, struct slice name,
                      struct slice value);
 
+/* The same for a name whose id is known; name counts for FIELD_OTHER only. */
+void fields_add_line(struct fields *fields, struct arena *arena, enum field_id id,
+                     struct slice name, struct slice value);
+void fields_set_line(struct fields *fields, struct arena *arena, enum field_id id,
+                     struct slice name, struct slice value);
+
+/* A line that is made once, and many of them added at once. */
+struct field field_line(enum field_id id, struct slice name, struct slice value);
+void fields_add_lines(struct fields *fields, struct arena *arena, const struct field *lines,
+                      uint32_t count);
+
 /* Removes all lines of that name. Returns how many there were. */
 unsigned fields_remove(struct fields *fields, enum field_id id);
 unsigned fields_remove_name(struct fields *fields, struct slice name);
@@ -99,6 +110,30 @@ unsigned fields_remove_name(struct fields *fields, struct slice name);
 /* Removes every field for which drop returns true. */
 unsigned fields_remove_if(struct fields *fields, bool (*drop)(const struct field *, void *),
                           void *arg);
+
+/* What is present, anew, when fields went by other means. */
+void fields_mark(struct fields *fields);
+
+/* fields_remove_if() for each message: drop becomes part of the caller, and nothing is moved
+ * or marked when, as mostly, nothing goes. */
+static inline __attribute__((always_inline)) unsigned
+fields_sift(struct fields *fields, bool (*drop)(const struct field *, const void *),
+            const void *arg)
+{
+    struct field *const items = fields->items;
+    uint32_t i = 0, kept, count = fields->count;
+
+    while (i < count && !drop(&items[i], arg))
+        i++;
+    if (i == count)
+        return 0;
+    for (kept = i++; i < count; i++)
+        if (!drop(&items[i], arg))
+            items[kept++] = items[i];
+    fields->count = kept;
+    fields_mark(fields);
+    return count - kept;
+}
 
 /* A copy that changes to fields leave as it is. Borrows names and values.
  * NULL when the arena is spent. */

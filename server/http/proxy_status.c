@@ -36,6 +36,7 @@ error_of(enum end_reason reason)
         return "connection_limit_reached";
     case END_DONE:
     case END_ANSWERED:
+    case END_FILTER_FAILED:
     case END_STOPPED:
     case END_REASON_COUNT:
         return "proxy_internal_response";

@@ -61,6 +61,7 @@ struct access_record {
     struct slice endpoint; /* "10.1.2.3:80", or where forward mode connected to */
     struct slice rule;     /* id of the one that decided: its name, or "file:line" */
     struct slice tags;     /* that rules gave: "video,slow" */
+    struct slice filters;  /* what they did: "clamd: clean, compress: gzip" */
     struct slice tls_version, tls_cipher, tls_name; /* of the client's connection; SNI */
     struct slice client_subject, client_serial, client_fingerprint; /* of its certificate */
 

@@ -75,6 +75,7 @@ static const struct name names[] = {
     MEMBER("upstream_status", KIND_PEER_STATUS, upstream_status, true, false),
     MEMBER("rule", KIND_SLICE, rule, true, true),
     MEMBER("tags", KIND_SLICE, tags, true, true),
+    MEMBER("filters", KIND_SLICE, filters, true, true),
     MEMBER("cache", KIND_WORD, cache, true, true),
     MEMBER("reused", KIND_FLAG, is_reused, true, false),
     MEMBER("upstream_reused", KIND_FLAG, is_upstream_reused, true, false),

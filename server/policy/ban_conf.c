@@ -49,8 +49,8 @@ const struct option ban_options[] = {
               "likes." },
     { .name = "save", .type = OPTION_STRING, .offset = offsetof(struct ban_conf, save),
       .text = "File that keeps bans over a restart, a JSON object in each line; written within "
-              "some seconds of a change. The user that Bascule runs as must be able to write to its "
-              "folder. When not given, bans end with the process." },
+              "some seconds of a change. The user that Bascule runs as must be able to write to "
+              "its folder. When not given, bans end with the process." },
     { .name = NULL },
 };
 
@@ -90,10 +90,12 @@ bans_find(const struct conf *all, const char *name, struct err *err)
 
     nearest_init(&nearest, slice_of(name));
     for (size_t i = 0; i < all->bans.count; i++) {
-        const struct ban_conf *ban = all->bans.items[i];
+        struct ban_conf *ban = all->bans.items[i];
 
-        if (strcmp(ban->name, name) == 0)
+        if (strcmp(ban->name, name) == 0) {
+            ban->is_used = true;
             return ban;
+        }
         nearest_offer(&nearest, ban->name);
     }
     err_set(err, "there is no \"%s\" in bans", name);

@@ -30,6 +30,9 @@ struct ban_table {
     pthread_cond_t saver_wake;
     bool has_saver, is_stopping;
     bool is_orphan;               /* the saver frees the table */
+    struct ban_table *older;      /* of those that are saved; ban_save.c guards these */
+    uint64_t saved;               /* of changes */
+    bool is_failing;
 };
 
 /* Frees memory; nobody uses the table any more. */

@@ -4,7 +4,8 @@
  *     a change --(a second at most)--> PATH.new, whole --> PATH
  *
  * A thread of each table that is saved writes; disks may be slow. What is in the file is read
- * once, when the table is made.
+ * once, when the table is made. While a reload puts one table in place of another both are
+ * there: the file is the newer one's.
  */
 #include "config.h"
 
@@ -24,6 +25,10 @@
 
 #define LOOK_S 1
 #define LINE_MAX_BYTES 4096u
+
+/* Guards files, and the list of tables that have one, newest first. */
+static pthread_mutex_t files_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct ban_table *newest;
 
 /* ---- reading */
 
@@ -133,21 +138,67 @@ replace(const char *path, const char *text, size_t bytes)
 
 /* Whether it could be written is told when that changes. */
 static void
-save(struct ban_table *table, bool *is_failing)
+save(struct ban_table *table)
 {
+    uint64_t changes = atomic_load_explicit(&table->changes, memory_order_acquire);
     size_t bytes = 0;
     char *text = NULL;
-    int result = form(table, &text, &bytes);
+    int result;
 
+    if (changes == table->saved)
+        return;
+    result = form(table, &text, &bytes);
     if (result == 0)
         result = replace(table->path, text, bytes);
-    if (result < 0 && !*is_failing)
+    if (result < 0 && !table->is_failing)
         log_error("bans: %s cannot be written: %s: bans of \"%s\" would not outlive a restart",
                   table->path, strerrordesc_np(errno), table->name);
-    else if (result == 0 && *is_failing)
+    else if (result == 0 && table->is_failing)
         log_info("bans: %s can be written again", table->path);
-    *is_failing = result < 0;
+    table->is_failing = result < 0;
+    if (result == 0)
+        table->saved = changes;
     free(text);
+}
+
+/* ---- whose file it is */
+
+/* The newest table with that file; NULL: there is none. */
+static struct ban_table *
+owner(const char *path)
+{
+    struct ban_table *table = newest;
+
+    while (table != NULL && strcmp(table->path, path) != 0)
+        table = table->older;
+    return table;
+}
+
+static void
+give_up(struct ban_table *table)
+{
+    struct ban_table **at = &newest;
+
+    while (*at != table)
+        at = &(*at)->older;
+    *at = table->older;
+}
+
+/* What the table before it has not saved yet, is. */
+static void
+take_over(struct ban_table *table, const struct ban_conf *conf)
+{
+    struct ban_table *before;
+
+    pthread_mutex_lock(&files_lock);
+    before = owner(table->path);
+    if (before != NULL)
+        save(before);
+    read_file(conf);
+    atomic_store(&table->changes, 0);
+    table->older = newest;
+    newest = table;
+    pthread_mutex_unlock(&files_lock);
 }
 
 /* ---- the thread */
@@ -174,19 +225,17 @@ static void *
 run(void *arg)
 {
     struct ban_table *table = arg;
-    uint64_t saved = 0;
-    bool is_failing = false, is_stopping;
+    bool is_stopping;
 
     prctl(PR_SET_NAME, "bascule-bans");
     do {
-        uint64_t changes;
-
         is_stopping = sleep_until_due(table);
-        changes = atomic_load_explicit(&table->changes, memory_order_acquire);
-        if (changes != saved)
-            save(table, &is_failing);
-        if (!is_failing)
-            saved = changes;
+        pthread_mutex_lock(&files_lock);
+        if (owner(table->path) == table)
+            save(table);
+        if (is_stopping)
+            give_up(table);
+        pthread_mutex_unlock(&files_lock);
     } while (!is_stopping);
     if (table->is_orphan)
         ban_table_discard(table);
@@ -200,17 +249,20 @@ ban_save_start(struct ban_table *table, const struct ban_conf *conf, struct err 
     sigset_t all, before;
     int error;
 
-    read_file(conf);
-    atomic_store(&table->changes, 0);
+    take_over(table, conf);
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
     error = pthread_create(&table->saver, NULL, run, table);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (error == 0) {
+        table->has_saver = true;
+        return 0;
+    }
+    pthread_mutex_lock(&files_lock);
+    give_up(table);
+    pthread_mutex_unlock(&files_lock);
     errno = error;
-    if (error != 0)
-        return err_errno(err, "the thread that saves bans");
-    table->has_saver = true;
-    return 0;
+    return err_errno(err, "the thread that saves bans");
 }
 
 void

@@ -2,8 +2,8 @@
 /* ban_table.c - buckets of eight keys.
  *
  * Who looks takes no lock: a slot that becomes another key's has the time 0 first, then
- * the new hash, then its time; who saw a time and still sees the hash it wanted has seen a
- * time of that key.
+ * the new hash, then its time; who sees the hash it wants, then a time and still that hash
+ * has seen a time of that key.
  */
 #include "config.h"
 
@@ -77,6 +77,8 @@ ban_until(const struct ban_table *table, uint64_t hash, uint64_t now_ms)
 
         if (likely(load(&bucket->hashes[i]) != hash))
             continue;
+        if (atomic_load_explicit(&bucket->hashes[i], memory_order_acquire) != hash)
+            return 0;
         until = atomic_load_explicit(&bucket->untils[i], memory_order_acquire);
         return until > now_ms && load(&bucket->hashes[i]) == hash ? until : 0;
     }

@@ -39,6 +39,7 @@ struct ban_conf {
     int64_t max_keys;
     struct prefix_set *never; /* addresses of clients that are never banned; NULL: none */
     const char *save;         /* absolute path; NULL: bans end with the process */
+    bool is_used;             /* by a filter, as bans_find() has seen */
     struct ban_table *table;  /* in the registry */
 };
 
@@ -47,7 +48,8 @@ extern const struct option ban_options[];
 /* Checks what is configured, beside the others of all. 0, or -1 with err. */
 int ban_conf_finish(struct ban_conf *conf, const struct conf *all, struct err *err);
 
-/* The table of that name, for finish hooks. NULL with err, which names the nearest one. */
+/* The table of that name, for finish hooks: it is used from then on. NULL with err, which names
+ * the nearest one. */
 const struct ban_conf *bans_find(const struct conf *all, const char *name, struct err *err);
 
 /* Finds each table or makes it, with what was saved of it; all or none. */

@@ -18,7 +18,6 @@
 #include "server/base/must.h"
 #include "server/registry.h"
 
-#include <pthread.h>
 #include <sched.h>
 #include <stdalign.h>
 #include <stdlib.h>
@@ -30,6 +29,7 @@
 #define LOCKS 64
 #define FLOOR_PART 4
 #define SECOND_NS 1000000000.0
+#define BYTES_MAX 0x1p60  /* counted at a time: after years without a flow */
 #define SPINS_MAX 100     /* then whoever holds the lock may need this processor */
 
 struct fair_clock {
@@ -42,14 +42,13 @@ struct fair_clock {
     alignas(64) uint64_t key; /* the lock of its bucket guards these */
     uint64_t used_ns;
     uint32_t flows;
-    pthread_mutex_t *bucket_lock;
 };
 
 struct fair_share {
     struct registered registered;
     struct fair_clock *clocks; /* SLOTS for each bucket */
     uint32_t bucket_count;
-    struct fair_clock crowd;   /* of all for whom there is no place; locked by locks[0] */
+    struct fair_clock crowd;   /* of all for whom there is no place */
     pthread_mutex_t locks[LOCKS];
 };
 
@@ -84,6 +83,7 @@ static void
 run(struct fair_clock *clock, const struct fair_rate *rate, uint64_t now_ns)
 {
     uint64_t most = clock->quick_drawn + clock->bulk_drawn + rate->burst_bytes, bytes;
+    double exactly;
 
     if (clock->counted_ns == 0) {
         clock->counted_ns = now_ns;
@@ -91,8 +91,8 @@ run(struct fair_clock *clock, const struct fair_rate *rate, uint64_t now_ns)
     }
     if (now_ns <= clock->counted_ns) /* of a thread whose turn is longer */
         return;
-    bytes = (uint64_t)((double)(now_ns - clock->counted_ns) * (double)rate->bytes_per_s /
-                       SECOND_NS);
+    exactly = (double)(now_ns - clock->counted_ns) * (double)rate->bytes_per_s / SECOND_NS;
+    bytes = exactly < BYTES_MAX ? (uint64_t)exactly : (uint64_t)BYTES_MAX;
     clock->counted_ns += (uint64_t)((double)bytes * SECOND_NS / (double)rate->bytes_per_s);
     clock->counted += bytes;
     if (clock->counted >= most) {
@@ -210,8 +210,8 @@ fair_flow_begin(struct fair_flow *flow, struct fair_share *share, uint64_t key, 
     if (clock != NULL) {
         clock->flows++;
         clock->used_ns = now_ns + 1;
-        clock->bucket_lock = bucket_lock;
         flow->clock = clock;
+        flow->place_lock = bucket_lock;
     }
     pthread_mutex_unlock(bucket_lock);
     return clock != NULL;
@@ -224,11 +224,11 @@ fair_flow_end(struct fair_flow *flow)
 
     give_up_waiting(flow);
     flow->clock = NULL;
-    if (clock->bucket_lock == NULL) /* the crowd's */
+    if (flow->place_lock == NULL)
         return;
-    pthread_mutex_lock(clock->bucket_lock);
+    pthread_mutex_lock(flow->place_lock);
     clock->flows--;
-    pthread_mutex_unlock(clock->bucket_lock);
+    pthread_mutex_unlock(flow->place_lock);
 }
 
 /* ---- in the registry */

@@ -22,6 +22,7 @@
 #ifndef BASCULE_FAIR_SHARE_H
 #define BASCULE_FAIR_SHARE_H
 
+#include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -46,6 +47,7 @@ struct fair_rate {
 /* One flow; belongs to one thread. All private. */
 struct fair_flow {
     struct fair_clock *clock;
+    pthread_mutex_t *place_lock; /* of the clock's place; NULL: the crowd's, which is nobody's */
     uint64_t end;    /* of the bytes it has drawn for, as its class counts */
     uint64_t drawn;  /* bytes; 0: it does not wait */
     bool is_quick;

@@ -47,6 +47,7 @@ struct limit_conf {
     int64_t ipv4_bits, ipv6_bits; /* of a client's address that count: 32 and 64 */
     struct limit_part parts[LIMIT_PARTS_MAX]; /* key, compiled by limit_conf_finish() */
     unsigned part_count;
+    bool is_used;            /* by a filter, which says so in its finish hook */
     struct limit *limit;     /* in the registry */
 };
 

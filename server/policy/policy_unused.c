@@ -8,7 +8,9 @@
 
 #include <stdio.h>
 
+#include "server/policy/ban_table.h"
 #include "server/policy/condition.h"
+#include "server/policy/limit.h"
 #include "server/policy/list.h"
 #include "server/schema.h"
 
@@ -79,6 +81,18 @@ gather_policy(struct used *used, const struct policy_conf *policy)
     }
 }
 
+/* What filters name. */
+static void
+gather_filters(struct used *used, const struct config_list *limits)
+{
+    for (size_t i = 0; i < limits->count; i++) {
+        const struct limit_conf *limit = limits->items[i];
+
+        if (limit->is_used)
+            use(used->limits, limit->name);
+    }
+}
+
 /* ---- telling */
 
 static const char *
@@ -125,6 +139,14 @@ tell_unused(const struct telling *telling, const struct config_list *list,
 }
 
 static void
+tell_bans(const struct telling *telling, const struct config_list *bans)
+{
+    for (size_t i = 0; i < bans->count; i++)
+        if (!((const struct ban_conf *)bans->items[i])->is_used)
+            tell(telling, bans->items[i], "ban", "table", " in a filter bans");
+}
+
+static void
 tell_lists(const struct telling *telling, const struct config_list *lists,
            const struct name_set *used)
 {
@@ -166,9 +188,11 @@ policy_unused_review(const struct conf *conf, void (*say)(void *arg, const char 
             gather_policy(&used, conf->policies.items[i]);
         for (size_t i = 0; i < conf->sets.count; i++)
             gather(&used, &((const struct condition_set_conf *)conf->sets.items[i])->when);
+        gather_filters(&used, &conf->limits);
         tell_lists(&telling, &conf->lists, used.lists);
         tell_unused(&telling, &conf->sets, used.sets, "set", "when = { set", "; } of a rule");
         tell_unused(&telling, &conf->limits, used.limits, "limit", "limit", " in a rule");
+        tell_bans(&telling, &conf->bans);
         tell_unused(&telling, &conf->users, used.users, "users", "users", " in a policy");
     }
     arena_fini(&arena);

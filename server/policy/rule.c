@@ -311,6 +311,13 @@ static const char *const cache_words[] = {
     [RULE_CACHE_FORCE + 1] = NULL,
 };
 
+static const char *const scan_words[] = {
+    [RULE_SCAN_AS_IS] = "as_is",
+    [RULE_SCAN_ALWAYS] = "always",
+    [RULE_SCAN_NEVER] = "never",
+    [RULE_SCAN_NEVER + 1] = NULL,
+};
+
 #undef AT
 #define AT(member_) offsetof(struct rule_conf, member_)
 
@@ -363,6 +370,10 @@ static const struct option rule_options[] = {
               "for cache_time at least). Where nothing is cached it does nothing." },
     { .name = "cache_time", .type = OPTION_TIME, .offset = AT(cache_ms), .fallback = "0",
       .text = "With cache = \"force\": how long it is fresh." },
+    { .name = "scan", .type = OPTION_ENUM, .offset = AT(scan), .fallback = "as_is",
+      .words = scan_words,
+      .text = "Content, by the filter clamd: as_is (by its options), always (whatever its options "
+              "skip) or never. What is cached was scanned, or not, for everybody." },
     { .name = "direct", .type = OPTION_BOOL, .offset = AT(direct), .fallback = "false",
       .text = "Browsers that follow our PAC file go there without this proxy." },
     { .name = NULL },

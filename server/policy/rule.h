@@ -95,6 +95,9 @@ enum rule_action {
 
 enum rule_cache { RULE_CACHE_AS_IS, RULE_CACHE_BYPASS, RULE_CACHE_FORCE };
 
+/* Of content, for malware. */
+enum rule_scan { RULE_SCAN_AS_IS, RULE_SCAN_ALWAYS, RULE_SCAN_NEVER };
+
 struct rule_conf {
     struct place place;
     const char *name;           /* NULL: file:line is its id */
@@ -115,6 +118,7 @@ struct rule_conf {
     uint64_t bandwidth;         /* bytes a second, for the content of this response; 0: any */
     int cache;                  /* enum rule_cache */
     uint32_t cache_ms;          /* with force: how long it is fresh */
+    int scan;                   /* enum rule_scan */
     bool direct;                /* browsers go there themselves: for the PAC file */
 
     /* linked by policy_finish() */

@@ -42,6 +42,8 @@ upstream_effect(const struct rule_conf *rule)
         return "source";
     if (rule->direct)
         return "direct";
+    if (rule->scan != RULE_SCAN_AS_IS)
+        return "scan";
     return rule->cache != RULE_CACHE_AS_IS ? "cache" : NULL;
 }
 

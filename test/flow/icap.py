@@ -62,7 +62,8 @@ def read_question(link):
     lines = _read_head(link)
     pairs = (line.partition(":") for line in lines[1:])
     question = Question(lines[0], {name.lower(): value.strip() for name, _, value in pairs})
-    parts = [part.strip().partition("=") for part in (question.get("Encapsulated") or "").split(",")]
+    parts = [part.strip().partition("=")
+             for part in (question.get("Encapsulated") or "").split(",")]
     for (name, _, at), after in zip(parts, parts[1:]):
         part = link.exactly(int(after[2]) - int(at))
         if name == "req-hdr":
@@ -110,6 +111,7 @@ class IcapServer(Origin):
     def __init__(self, *options):
         self.options = options or ("Methods: REQMOD, RESPMOD", "Preview: 32", "Allow: 204, 206",
                                    "Transfer-Preview: *", "Transfer-Ignore: gif",
+                                   "Transfer-Complete: zip",
                                    "Options-TTL: 3600")
         self.questions = []
         self.asked_options = 0

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """What an origin learns of a client of a forward proxy: profiles off, on and strict."""
 
-from bascule_flow import Daemon, Origin, ask, check, equal, get, main, once, post, test
+from bascule_flow import Daemon, Origin, answer, ask, check, equal, get, main, once, post, test
+from h2 import h2c, request
 
 CONF = """
 workers = 1;
@@ -17,8 +18,20 @@ listeners = (
                     keep = [ "X-CSRF-*" ]; } );
       allow_destination = [ "127.0.0.0/8" ]; },
     { name = "front"; mode = "reverse"; listen = "127.0.0.1:0";
-      filters = ( { filter = "anonymity"; } ); }
+      filters = ( { filter = "anonymity"; } ); },
+    { name = "cached"; mode = "forward"; listen = "127.0.0.1:0"; anonymity = "strict";
+      cache = { store = "main"; };
+      allow_destination = [ "127.0.0.0/8" ]; },
+    { name = "sorted"; mode = "forward"; listen = "127.0.0.1:0"; anonymity = "strict";
+      cache = { store = "main"; query_sort = true; };
+      allow_destination = [ "127.0.0.0/8" ]; },
+    { name = "session"; mode = "forward"; listen = "127.0.0.1:0";
+      filters = ( { filter = "anonymity"; cookies = "session_only"; referer = "same";
+                    gpc = "send"; client_hints = "remove"; accept_language = "en-US";
+                    tracking_parameters = [ "ref_*" ]; } );
+      allow_destination = [ "127.0.0.0/8" ]; }
 );
+stores = ( { name = "main"; } );
 groups = ( { name = "origin"; max_fails = 0; endpoints = ( { to = "127.0.0.1:@ORIGIN@"; } ); } );
 sites = ( { name = "site"; hosts = [ "site.test" ]; group = "origin"; } );
 """
@@ -87,7 +100,7 @@ def _():
     random = [f"X-Field-{i}: 1" for i in range(80)]
     hints = ["Sec-CH-UA: x", "Sec-CH-UA-Platform: y", "DNT: 1", "Traceparent: 00-1-2-3"]
     seen = send("strict", "/strict", *identifiers()[:-1], *passing, *random[:60], *hints)
-    allowed = {line.split(":")[0] for line in passing} | {"Host", "Via", "User-Agent"}
+    allowed = {line.split(":")[0] for line in passing} | {"Host", "Via", "User-Agent", "Sec-GPC"}
     equal({name for name, _ in seen.fields} - allowed, set(), "fields that left")
     for line in passing:
         name, _, value = line.partition(": ")
@@ -113,6 +126,76 @@ def _():
           "http://a.test/", "another")
     equal(send("strict", "/referer-3", "Referer: https://a.test/deep").get("Referer"), None,
           "from https to http")
+
+
+def exchange(listener, path, at, *fields, own=()):
+    """The origin's request at that target, and the answer with these fields of its own."""
+    origin().on(at, answer(b"content", *own))
+    host = f"127.0.0.1:{origin().port}"
+    response = ask(proxy().address(listener), get(f"http://{host}{path}", *fields, host=host))
+    equal((response.status, response.body), (200, b"content"), "answer")
+    return origin().wait_request(at), response
+
+
+@test("strict: what tracks is taken out of URLs, all else is left byte for byte")
+def _():
+    exchange("strict", "/track?utm_source=a&q=%41+b&&gclid=x&fbclid=y", "/track?q=%41+b&")
+    exchange("strict", "/all?utm_source=a", "/all")
+    signed = "/signed?utm_source=a&X-Amz-Signature=0a&gclid=1"
+    exchange("strict", signed, signed)
+    exchange("default", "/track-on?gclid=1", "/track-on?gclid=1")
+    exchange("session", "/ref?ref_src=1&gclid=2&ref=3", "/ref?ref=3")
+
+
+@test("strict: URLs that differ in what tracks are one stored answer")
+def _():
+    for listener in ("cached", "sorted"):
+        path = f"/stored-{listener}"
+        for query in ("", "?utm_source=a", "?gclid=b&fbclid=c"):
+            exchange(listener, path + query, path, own=["Cache-Control: max-age=60"])
+        equal(len(origin().seen(path)), 1, "requests upstream")
+        exchange(listener, f"{path}?q=1&utm_source=a", f"{path}?q=1",
+                 own=["Cache-Control: max-age=60"])
+
+
+@test("strict: no cookies between clients and third parties")
+def _():
+    third = ["Origin: http://elsewhere.test", "Cookie: a=b"]
+    seen, response = exchange("strict", "/third", "/third", *third, own=["Set-Cookie: c=d"])
+    equal((seen.has("Cookie"), response.has("Set-Cookie")), (False, False), "third party")
+    own = [f"Referer: http://127.0.0.1:{origin().port}/", "Cookie: a=b"]
+    seen, response = exchange("strict", "/first", "/first", *own, own=["Set-Cookie: c=d"])
+    equal((seen.get("Cookie"), response.get("Set-Cookie")), ("a=b", "c=d"), "first party")
+    link = ["Referer: http://elsewhere.test/", "Upgrade-Insecure-Requests: 1", "Cookie: a=b"]
+    seen, response = exchange("strict", "/followed", "/followed", *link, own=["Set-Cookie: c=d"])
+    equal((seen.get("Cookie"), response.get("Set-Cookie")), ("a=b", "c=d"), "a followed link")
+    seen, response = exchange("default", "/on-third", "/on-third", *third, own=["Set-Cookie: c=d"])
+    equal((seen.get("Cookie"), response.get("Set-Cookie")), ("a=b", "c=d"), "profile on")
+
+
+@test("what options add to the profile on")
+def _():
+    seen, response = exchange("session", "/session", "/session", "Referer: http://elsewhere.test/x",
+                              "Sec-CH-UA: x", "Accept-Language: de", "X-App: 1", "Cookie: a=b",
+                              own=["Set-Cookie: c=d; Max-Age=600; Path=/",
+                                   "Set-Cookie: e=; Max-Age=0"])
+    equal([seen.get(name) for name in ("Referer", "Sec-CH-UA", "Accept-Language", "X-App",
+                                       "Cookie", "Sec-GPC")],
+          [None, None, "en-US", "1", "a=b", "1"], "request")
+    equal(response.all("Set-Cookie"), ["c=d; Path=/", "e=; Max-Age=0"], "cookies")
+
+
+@test("by HTTP/2 the same")
+def _():
+    origin().on("/h2?q=1", answer(b"content", "Set-Cookie: c=d"))
+    host = f"127.0.0.1:{origin().port}"
+    with h2c(proxy().address("strict")).greet() as client:
+        stream = client.open(request("/h2?q=1&utm_source=x", ("origin", "http://elsewhere.test"),
+                                     ("cookie", "a=b"), ("x-app", "1"), authority=host), end=True)
+        response = client.answer(stream)
+    seen = origin().wait_request("/h2?q=1")
+    equal((seen.has("Cookie"), seen.has("X-App"), seen.get("Sec-GPC"), response.has("Set-Cookie")),
+          (False, False, "1", False), "fields")
 
 
 @test("strict: uploads arrive whole")

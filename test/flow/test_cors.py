@@ -4,6 +4,7 @@
 from bascule_flow import Client, Daemon, Origin, answer, check, equal, get, main, once, test
 from caching import test_fronts, unique
 from daemon import both_modes
+from judging import STAFF, Staff
 
 FILTER = """
 filters = ( { filter = "cors"; origins = [ "https://app.test", "https://*.example.org" ];
@@ -17,6 +18,15 @@ groups = ( { name = "origin"; max_fails = 0; endpoints = ( { to = "127.0.0.1:@OR
 stores = ( { name = "main"; } );
 sites = ( { name = "all"; default = true; group = "origin"; cache = "main";
             filters = ( { filter = "cors"; origins = [ "https://app.test" ]; } ); } );
+"""
+GUARDED = STAFF + """
+workers = 1;
+policies = ( { name = "who"; users = "staff"; rules = ( { action = "authenticate"; } ); } );
+listeners = ( { name = "web"; mode = "reverse"; listen = "127.0.0.1:0"; } );
+groups = ( { name = "origin"; max_fails = 0; endpoints = ( { to = "127.0.0.1:@ORIGIN@"; } ); } );
+sites = ( { name = "all"; default = true; group = "origin"; policy = "who";
+            filters = ( { filter = "cors"; origins = [ "https://app.test" ];
+                          headers = "Authorization"; credentials = true; } ); } );
 """
 OTHERS = ("https://evil.test", "https://app.test.evil.test", "http://app.test", "null",
           "https://example.org")
@@ -47,6 +57,21 @@ def _(front):
                ("Allow-Methods", "Allow-Headers", "Allow-Credentials", "Max-Age")],
               ["GET, PUT", "Content-Type", "true", "3600"], "leave")
         equal((response.get("Vary"), response.body), ("Origin", b""), "Vary and content")
+    equal(origin().seen(path), [], "requests upstream")
+
+
+@test("preflights, which have no credentials, are answered where a policy asks for them")
+def _():
+    path = unique("guarded")
+    with Staff(GUARDED, ORIGIN=origin().port) as daemon, Client(daemon.address("web")) as client:
+        wish = ("Access-Control-Request-Method: GET",
+                "Access-Control-Request-Headers: authorization")
+        for asker, leave in (("https://app.test", "https://app.test"), ("https://evil.test", None)):
+            response = client.ask(get(path, f"Origin: {asker}", *wish, method="OPTIONS"))
+            equal((response.status, allowed(response), response.get("WWW-Authenticate")),
+                  (204, leave, None), f"preflight of {asker}")
+        response = client.ask(get(path, "Origin: https://app.test"))
+        equal((response.status, allowed(response)), (401, "https://app.test"), "the request itself")
     equal(origin().seen(path), [], "requests upstream")
 
 

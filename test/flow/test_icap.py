@@ -1,19 +1,25 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Messages are shown to ICAP servers (filter icap): Debian's c-icap, and one that follows scripts."""
+"""Messages are shown to ICAP servers (filter icap): Debian's c-icap, and one by a script."""
 
+import base64
 import socket
 import threading
 
 from bascule_flow import (FORWARD, REVERSE, Client, CutShort, Daemon, Origin, Way, answer,
                           answer_chunked, ask, bytewise, check, chunks, equal, get, head, main,
-                          once, one_of, post, test)
+                          once, post, test)
 from caching import FRONTS, Front, test_fronts, unique
+from h2 import request
 from icap import CIcap, IcapServer, changed, go_on, unchanged
+from peers import until
 
 CONF = """
 workers = 1;
 forward_to_sites = false;
 access_logs = ( { name = "all"; to = "@DIR@/access.log"; format = "json"; } );
+users = ( { name = "front"; kind = "trusted_field"; user_header = "X-User"; from = "127.0.0.1"; } );
+policies = ( { name = "front"; users = "front";
+               rules = ( { name = "who"; action = "authenticate"; } ); } );
 listeners = (
     { name = "web"; mode = "reverse"; listen = "127.0.0.1:0"; @SCRIPTED@ },
     { name = "out"; mode = "forward"; listen = "127.0.0.1:0"; @SCRIPTED@
@@ -34,7 +40,13 @@ listeners = (
                     max_size = "100"; larger = "refuse"; } ); },
     { name = "told"; mode = "reverse"; listen = "127.0.0.1:0";
       filters = ( { filter = "icap"; to = "127.0.0.1:@ICAP@"; response = "icap://av.test/told?x=1";
-                    send_client_ip = false; } ); }
+                    send_client_ip = false; } ); },
+    { name = "named"; mode = "reverse"; listen = "127.0.0.1:0"; policy = "front";
+      filters = ( { filter = "icap"; to = "127.0.0.1:@ICAP@"; response = "scan"; request = "scan";
+                    send_user = true; send_username = true; max_connections = 1; } ); },
+    { name = "limited"; mode = "reverse"; listen = "127.0.0.1:0"; limits = { body = "1000"; };
+      filters = ( { filter = "body_limit"; max = "100"; },
+                  { filter = "icap"; to = "127.0.0.1:@ICAP@"; request = "scan"; } ); }
 );
 groups = ( { name = "origin"; max_fails = 0; endpoints = ( { to = "127.0.0.1:@ORIGIN@"; } ); } );
 stores = ( { name = "main"; memory = "16M"; } );
@@ -78,7 +90,8 @@ def fetch(front, path, *fields, **more):
 
 def answers_with(path, handler):
     """Only responses are a matter of handler: the request passes."""
-    server().on(path, lambda q, link: unchanged() if q.method == "REQMOD" else handler(q, link))
+    call = handler if callable(handler) else lambda *_: handler
+    server().on(path, lambda q, link: unchanged() if q.method == "REQMOD" else call(q, link))
 
 
 # ---- what the server is shown
@@ -121,6 +134,36 @@ def _():
           ("icap://av.test/told?x=1", "av.test", None), "ICAP head")
 
 
+@test("the server is told who the user is, if it is to be")
+def _():
+    path = unique()
+    origin().on(path, answer(b"x"))
+    equal(ask(proxy().address("named"), get(path, "X-User: jo")).status, 200, "status")
+    for told in server().asked(path):
+        equal((told.get("X-Authenticated-User"), told.get("X-Client-Username")),
+              (base64.b64encode(b"Local://jo").decode(), "jo"), f"names in {told.method}")
+    equal(len(server().asked(path)), 2, "questions")
+    fetch(FRONTS[0], path)
+    equal(server().asked(path)[-1].get("X-Authenticated-User"), None, "name of nobody")
+
+
+@test("exchanges wait for one of few connections")
+def _():
+    path = unique()
+    origin().on(path, answer(MIDDLE))
+    go = threading.Event()
+    server().on(path, lambda q, link: go.wait(10) and unchanged())
+    clients = [Client(proxy().address("named")) for _i in range(4)]
+    for client in clients:
+        client.send(get(path, "X-User: jo"))
+    server().wait_for(lambda: server().asked(path), "the first question")
+    equal(len(server().asked(path)), 1, "questions at a time")
+    go.set()
+    for client in clients:
+        check(client.read().body == MIDDLE, "the content is another one")
+        client.close()
+
+
 @test("nothing is shown of responses without content, nor what the service ignores")
 def _():
     path = unique()
@@ -135,6 +178,17 @@ def _():
     equal(fetch(FRONTS[0], path + ".gif").body, b"GIF89a", "content")
     equal([q.method for q in server().asked(path)], ["REQMOD"] * 2, "questions")
     equal(len(server().asked(path + ".gif")), 0, "questions about what is ignored")
+
+
+@test("a service that wants whole contents gets them at once")
+def _():
+    for content in (MIDDLE, BIG):
+        path = unique() + ".zip"
+        origin().on(path, answer(content))
+        answers_with(path, lambda q, link: changed(head("HTTP/1.1 200 OK"), q.content + b"!"))
+        check(fetch(FRONTS[0], path).body == content + b"!", "the content is another one")
+        told = server().asked(path, "RESPMOD")[0]
+        equal((told.get("Preview"), told.is_whole), (None, True), "preview")
 
 
 @test("ranges are not asked for: the server judges whole contents")
@@ -172,6 +226,19 @@ def _(front):
     equal((response.status, response.body), (403, b"blocked by the scanner"), "response")
     equal((response.get("X-By"), response.has("X-Gone")), ("scanner", False), "fields")
     equal(response.get("Cache-Control"), "no-store", "Cache-Control")
+
+
+@test("what was exact about the content is so no more, unless the server renewed it")
+def _():
+    path = unique()
+    origin().on(path, answer(b"x", 'ETag: "1"', "Content-MD5: a", "Repr-Digest: b",
+                             "Accept-Ranges: bytes"))
+    http = head("HTTP/1.1 200 OK", 'ETag: "1"', "Content-MD5: a", "Repr-Digest: new",
+                "Accept-Ranges: bytes")
+    answers_with(path, changed(http, b"y"))
+    response = fetch(FRONTS[0], path)
+    equal((response.get("ETag"), response.has("Content-MD5"), response.get("Repr-Digest"),
+           response.has("Accept-Ranges")), ('W/"1"', False, "new", False), "fields")
 
 
 @test_fronts("all of the content is shown when the server wants it, and comes back changed")
@@ -326,6 +393,17 @@ def _():
     equal(len(server().asked(path, "REQMOD")), 3, "questions about requests")
 
 
+@test("what the server finds infected is not stored")
+def _():
+    path = unique("kept/page")
+    origin().on(path, answer(MIDDLE, "Cache-Control: max-age=60"))
+    answers_with(path, changed(head("HTTP/1.1 403 x", "Cache-Control: max-age=60"), b"no",
+                               "X-Infection-Found: Threat=Eicar;"))
+    equal(fetch(FRONTS[0], path).body, b"no", "first content")
+    answers_with(path, unchanged())
+    check(fetch(FRONTS[0], path).body == MIDDLE, "the content is another one")
+
+
 @test("whether a tunnel may be opened is asked, too")
 def _():
     target = f"127.0.0.1:{origin().port}"
@@ -334,6 +412,77 @@ def _():
         equal(client.read("CONNECT").status, 200, "status")
     asked = next(q for q in server().questions if q.request.startswith(b"CONNECT"))
     equal((asked.method, asked.has_body), ("REQMOD", False), "question")
+
+
+@test("a server that answers CONNECT itself opens no tunnel to nowhere")
+def _():
+    for line, status in (("HTTP/1.1 200 OK", 503), ("HTTP/1.1 403 No", 403)):
+        target = f"{line[9:12]}.test:443"
+        server().on(target, changed(head(line, "X-By: scanner"), b"said the scanner"))
+        with Client(proxy().address("out")) as client:
+            client.send(head(f"CONNECT {target} HTTP/1.1", f"Host: {target}"))
+            equal(client.read("CONNECT").status, status, f"status after {line}")
+
+
+# ---- connections
+
+
+@test("a connection is kept after an answer without content")
+def _():
+    path = unique()
+    origin().on(path, answer(b"x"))
+    server().on(path, lambda q, link: unchanged() if q.method == "RESPMOD" else
+                changed(q.request, is_request=True))
+    fetch(FRONTS[0], path)
+    before = server().connections
+    for _i in range(3):
+        equal(fetch(FRONTS[0], path).status, 200, "status")
+    equal(server().connections, before, "connections")
+
+
+@test("options that are no good any more when they come are good for their question")
+def _():
+    brief = IcapServer("Methods: REQMOD, RESPMOD", "Options-TTL: 0", "Connection: close")
+    path = unique()
+    origin().on(path, answer(MIDDLE))
+    try:
+        with Daemon(CONF, SCRIPTED="", ICAP=brief.port, ORIGIN=origin().port,
+                    DEAD=dead_port().getsockname()[1]) as daemon:
+            check(ask(daemon.address("told"), get(path)).body == MIDDLE, "another content")
+        equal(brief.asked_options, 1, "questions about options")
+    finally:
+        brief.close()
+
+
+@test("what a server says before it is asked is no answer")
+def _():
+    hasty = IcapServer()
+    hasty.serve = lambda link: link.try_send(
+        head("ICAP/1.0 200 OK", "Methods: RESPMOD", "Encapsulated: null-body=0") + unchanged())
+    path = unique()
+    origin().on(path, answer(MIDDLE))
+    try:
+        with Daemon(CONF, SCRIPTED="", ICAP=hasty.port, ORIGIN=origin().port,
+                    DEAD=dead_port().getsockname()[1]) as daemon:
+            equal(ask(daemon.address("told"), get(path)).status, 503, "status")
+    finally:
+        hasty.close()
+
+
+@test("a slow upload keeps no connection from others before there is something to ask")
+def _():
+    path, other = unique() + ".zip", unique()
+    origin().on(path, lambda request, link: answer(b"%d" % len(request.body)))
+    origin().on(other, answer(b"x"))
+    ask(proxy().address("named"), get(other, "X-User: jo"))
+    with Client(proxy().address("named")) as slow:
+        data = post(path, MIDDLE, "X-User: jo")
+        slow.send(data[:-30_000])
+        until(lambda: proxy().metrics()["bascule_held_content_bytes"] >= 8_000,
+              "the upload's beginning")
+        equal(ask(proxy().address("named"), get(other, "X-User: jo")).status, 200, "status")
+        slow.send(data[-30_000:])
+        equal(slow.read().body, b"%d" % len(MIDDLE), "bytes")
 
 
 # ---- when it fails
@@ -401,6 +550,8 @@ def _():
 
 BAD_ANSWERS = {
     "garbage": b"HTTP/1.1 200 OK\r\n\r\n",
+    "two frames": head("ICAP/1.0 200 OK", "Encapsulated: res-hdr=0, null-body=19",
+                       "Encapsulated: res-hdr=0, res-body=19") + head("HTTP/1.1 200 OK"),
     "no version": b"ICAP/2.0 204 x\r\n\r\n",
     "a head without end": b"ICAP/1.0 200 OK\r\n" + b"X-Long: yes\r\n" * 3000,
     "a malformed field": b"ICAP/1.0 204 OK\r\nX y\r\n\r\n",
@@ -414,7 +565,8 @@ BAD_ANSWERS = {
     "content of a request": changed(head("HTTP/1.1 200 OK"), b"x", is_request=True),
     "no such service": head("ICAP/1.0 404 Not Found"),
     "its own failure": head("ICAP/1.0 500 Sorry"),
-    "206 without being asked": None,
+    "nothing": b"",
+    "another 100": b"ICAP/1.0 100 Continue\r\n\r\n" * 3,
 }
 
 
@@ -423,7 +575,7 @@ def _():
     for name, data in BAD_ANSWERS.items():
         path = unique()
         origin().on(path, answer(MIDDLE))
-        answers_with(path, lambda q, link, data=data: link.send(data or b"") or link.close())
+        answers_with(path, lambda q, link, data=data: link.send(data) or link.close())
         response = fetch(FRONTS[0], path)
         equal((response.status, MIDDLE[:100] in response.body), (503, False), name)
 
@@ -431,6 +583,7 @@ def _():
 @test_fronts("content that breaks off never passes for whole")
 def _(front):
     for content in (b"5\r\nhello\r\n", b"5\r\nhelloXX", b"zz\r\n",
+                    b"5\r\nhello\r\n0; use-original-body=1000\r\n\r\n",
                     b"5\r\nhello\r\n0; use-original-body=999999999\r\n\r\n"):
         path = unique()
         origin().on(path, answer(MIDDLE))
@@ -472,6 +625,18 @@ def _():
     equal(ask(proxy().address("short"), get(path)).status, 200, "a response of max_size")
 
 
+@test("content over a limit is refused, whatever would become of it, and not shown")
+def _():
+    path = unique()
+    server().on(path, lambda q, link: changed(q.request, b"short", is_request=True))
+    origin().on(path, answer(b"x"))
+    for size in (101, 1001):
+        response = ask(proxy().address("limited"), post(path, bytes(size)))
+        equal(response.status, 413, f"status of {size} bytes")
+    equal(len(server().asked(path)), 0, "questions")
+    equal(ask(proxy().address("limited"), post(path, bytes(100))).status, 200, "at the limit")
+
+
 @test_fronts("a client that goes away while the server is asked leaves nothing behind")
 def _(front):
     for content in (MIDDLE, BIG):
@@ -492,6 +657,35 @@ def _(front):
         gone.set()
         proxy().wait_record(path if front.way == REVERSE else
                             f"http://127.0.0.1:{origin().port}{path}")
+
+
+@test_fronts("an upload that breaks off is never sent on as if it were whole")
+def _(front):
+    for sent in (10, 50_000, 150_000):
+        path = unique()
+        seen = threading.Event()
+
+        def handler(question, link):
+            seen.set()
+            go_on(question, link)
+            return changed(question.request, question.content, is_request=True)
+
+        server().on(path, handler)
+        asker = front.open(proxy())
+        if front.protocol == "HTTP/2":
+            host = "site.test" if front.way == REVERSE else f"127.0.0.1:{origin().port}"
+            stream = asker.stream.open(request(path, ("content-length", str(len(BIG))),
+                                               method="POST", authority=host), end=False)
+            asker.stream.send_data(stream, BIG[:sent][:60_000], end=False)
+        else:
+            target = front.way.target(origin(), path)
+            data = post(target, BIG, host=f"127.0.0.1:{origin().port}")
+            asker.stream.send(data[:len(data) - len(BIG) + sent])
+        check(sent < 64 or seen.wait(10), "the server was never asked")
+        asker.reset()
+        proxy().wait_record(path if front.way == REVERSE else
+                            f"http://127.0.0.1:{origin().port}{path}")
+        equal(len(origin().seen(path)), 0, "whole requests at the origin")
 
 
 @test("a reload while the server is asked changes nothing for who waits")
@@ -523,6 +717,22 @@ def _():
     after = proxy().metrics()
     equal([after[name % event] - before[name % event]
            for event in ("shown", "passed", "infected", "failed")], [2, 1, 1, 0], "counts")
+
+
+@test("what a server says of its services is bounded")
+def _():
+    endless = IcapServer()
+    endless.serve = lambda link: link.try_send(
+        head("ICAP/1.0 200 OK", "Encapsulated: opt-body=0") + b"1000\r\n" + bytes(4096) +
+        b"\r\n" + (b"1000\r\n" + bytes(4096) + b"\r\n") * 10_000)
+    path = unique()
+    origin().on(path, answer(MIDDLE))
+    try:
+        with Daemon(CONF, SCRIPTED="", ICAP=endless.port, ORIGIN=origin().port,
+                    DEAD=dead_port().getsockname()[1]) as daemon:
+            equal(ask(daemon.address("told"), get(path)).status, 503, "status")
+    finally:
+        endless.close()
 
 
 # ---- Debian's c-icap

@@ -20,6 +20,7 @@ static struct downstream fixture_down;
 static struct listener_conf fixture_listener;
 static struct exchange fixture_ex;
 static struct worker fixture_worker; /* for what filters count */
+static struct conf *fixture_conf;    /* what finish hooks get */
 
 static int
 fixture_set_up(void)
@@ -151,7 +152,7 @@ filter_read(const char *text, struct err *err)
     if (result < 0 || lists.filters.count != 1)
         return NULL;
     conf = lists.filters.items[0];
-    if (conf->ops->finish != NULL && conf->ops->finish(conf, NULL, &conf_arena, err) < 0)
+    if (conf->ops->finish != NULL && conf->ops->finish(conf, fixture_conf, &conf_arena, err) < 0)
         return NULL;
     return conf;
 }

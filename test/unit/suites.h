@@ -15,6 +15,7 @@
     X(auth_request) \
     X(balancers) \
     X(ban_table) \
+    X(bans) \
     X(base64) \
     X(byte_range) \
     X(cache_faults) \
@@ -24,11 +25,17 @@
     X(certificate_users) \
     X(certificates) \
     X(channel) \
+    X(clamd) \
+    X(clamd_answer) \
     X(client_hello) \
+    X(coding) \
+    X(compress) \
     X(config) \
+    X(content) \
     X(cors) \
     X(credentials) \
     X(date) \
+    X(decompress) \
     X(dial) \
     X(digest) \
     X(directives) \
@@ -111,6 +118,7 @@
     X(rate_limit) \
     X(registry) \
     X(resolve) \
+    X(rewrite) \
     X(scan) \
     X(schema) \
     X(security_headers) \
@@ -130,6 +138,7 @@
     X(tls_records) \
     X(tls_server) \
     X(tls_sessions) \
+    X(true_type) \
     X(trusted_field) \
     X(tunnel) \
     X(tunnel_tls) \
@@ -137,7 +146,8 @@
     X(uri) \
     X(users) \
     X(validate) \
-    X(vary)
+    X(vary) \
+    X(waf)
 
 #define X(noun) void suite_##noun(void);
 SUITES(X)

@@ -236,7 +236,7 @@ cookies_pass_by_policy(void)
     try_cookies(ANONYMITY("profile = \"strict\";"), other, false, false);
     try_cookies(ANONYMITY("profile = \"strict\";"), own, true, true);
     try_cookies(ANONYMITY("profile = \"strict\"; cookies = \"pass\";"), other, true, true);
-    try_cookies(ANONYMITY("cookies = \"none\"; cookie_hosts = [ \"x.test\", \"Example.com\" ];"),
+    try_cookies(ANONYMITY("cookies = \"none\"; cookie_hosts = [ \"x.test\", \".Example.com\" ];"),
                 other, true, true);
     try_cookies(ANONYMITY("cookies = \"none\"; cookie_hosts = [ \"ample.com\" ];"), other, false,
                 false);
@@ -383,6 +383,8 @@ wrong_options_are_refused(void)
     CU_ASSERT(is_filter_refused(ANONYMITY("tracking_parameters = 5;"), "true, false"));
     CU_ASSERT(is_filter_refused(ANONYMITY("accept_language = \"a\\nb\";"), "accept_language: "));
     CU_ASSERT(is_filter_refused(ANONYMITY("client_hints = \"send\";"), "remove"));
+    CU_ASSERT(is_filter_refused(ANONYMITY("cookie_hosts = \"a b\";"), "\"a b\" is no domain"));
+    CU_ASSERT(is_filter_refused(ANONYMITY("cookie_hosts = \"a.test:80\";"), "is no domain"));
 }
 
 void

@@ -13,6 +13,7 @@
 #include <CUnit/CUnit.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #define NOW_MS UINT64_C(1790000000000)
 #define MINUTE_MS 60000u
@@ -322,6 +323,75 @@ bans_outlive_the_table_in_a_file(void)
     end();
 }
 
+static bool
+is_saved(const char *path, const char *text)
+{
+    char whole[4096] = "";
+    FILE *file = fopen(path, "r");
+
+    if (file != NULL) {
+        whole[fread(whole, 1, sizeof(whole) - 1, file)] = '\0';
+        fclose(file);
+    }
+    return strstr(whole, text) != NULL;
+}
+
+static void
+ban_for_a_minute(const struct ban_conf *in, const char *text)
+{
+    struct ban_key key = key_of(text);
+
+    ban_set(in, &key, clock_wall_ms(), clock_wall_ms() + MINUTE_MS, 1, SLICE("by hand"));
+}
+
+/* A reload that changes max_keys makes another table while exchanges still use the old one. */
+static void
+a_table_in_place_of_another_has_its_bans_and_its_file(void)
+{
+    const char *path = in("taken-over.json");
+    struct ban_conf old;
+
+    begin(1000);
+    bans_release(&conf);
+    bans.save = path;
+    adopt();
+    ban_for_a_minute(&bans, "192.0.2.1");
+    old = bans;
+    bans.max_keys = 2000;
+    adopt();
+    CU_ASSERT_PTR_NOT_EQUAL(bans.table, old.table);
+    CU_ASSERT_TRUE(until("192.0.2.1", clock_wall_ms()) > 0);
+    ban_for_a_minute(&bans, "192.0.2.2");
+    ban_for_a_minute(&old, "192.0.2.3");
+    for (unsigned i = 0; i < 500 && !is_saved(path, "192.0.2.2"); i++)
+        usleep(10000);
+    ban_table_unref(old.table);
+    CU_ASSERT_TRUE(is_saved(path, "192.0.2.1") && is_saved(path, "192.0.2.2"));
+    end();
+}
+
+/* When a reload fails, the new table goes, and the old one saves again. */
+static void
+a_table_that_is_given_up_gives_the_file_back(void)
+{
+    const char *path = in("given-back.json");
+    struct ban_conf given_up;
+
+    begin(1000);
+    bans_release(&conf);
+    bans.save = path;
+    adopt();
+    given_up = bans;
+    given_up.max_keys = 2000;
+    items[0] = &given_up;
+    CU_ASSERT_EQUAL_FATAL(bans_adopt(&conf, &(struct err){ 0 }), 0);
+    ban_for_a_minute(&bans, "192.0.2.4");
+    bans_release(&conf);
+    items[0] = &bans;
+    end();
+    CU_ASSERT_TRUE(is_saved(path, "192.0.2.4"));
+}
+
 void
 suite_ban_table(void)
 {
@@ -345,4 +415,8 @@ suite_ban_table(void)
     CU_add_test(s, "lines that say nothing sensible are refused",
                 lines_that_say_nothing_sensible_are_refused);
     CU_add_test(s, "bans outlive the table in a file", bans_outlive_the_table_in_a_file);
+    CU_add_test(s, "a table in place of another has its bans, and its file",
+                a_table_in_place_of_another_has_its_bans_and_its_file);
+    CU_add_test(s, "a table that is given up gives the file back",
+                a_table_that_is_given_up_gives_the_file_back);
 }

@@ -39,7 +39,8 @@ static bool
 has_default_of(const struct option *row)
 {
     return row->is_required || row->fallback != NULL || row->type == OPTION_STRING ||
-           row->type == OPTION_STRINGS || row->type == OPTION_GROUP;
+           row->type == OPTION_STRINGS || row->type == OPTION_GROUP ||
+           row->type == OPTION_GROUPS;
 }
 
 static void

