@@ -211,13 +211,16 @@ by_rules(struct exchange *ex, struct slice source)
                : arena_printf(&ex->arena, "%.*s%.*s", SLICE_ARG(source), SLICE_ARG(rules));
 }
 
-/* The URL as it goes upstream, which filters may have changed; what a parent proxy is
- * asked for without scheme and host, as the key has them apart. */
+/* The URL as it goes upstream, which filters may have changed; as it was asked for, when it is
+ * only asked what is stored. What a parent proxy is asked for comes without scheme and host, as
+ * the key has them apart. */
 static struct slice
 url_upstream(struct exchange *ex)
 {
     struct slice target = ex->out.target, scheme, authority, path, query;
 
+    if (target.bytes == 0)
+        return site_origin_form(ex);
     if (!reach_is_relayed(ex))
         return target;
     if (slice_equal(target, ex->request.target) ||

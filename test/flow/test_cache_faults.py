@@ -298,24 +298,24 @@ def _():
 def _():
     with Faults() as faults:
         with faults.start(VERIFY="always") as daemon:
-            ask(daemon, "/cold-900000")
+            ask(daemon, "/cold-6000000")
         with faults.start(VERIFY="always") as daemon, Client(daemon.address("web")) as client:
             wait_loaded(daemon)
-            # Not all of it is to be on its way when the disk begins to hang.
+            # Not all of it is to be on its way when the disk begins to hang: more than sockets take.
             client.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-            client.send(get("/cold-900000", "Range: bytes=0-899999"))
+            client.send(get("/cold-6000000", "Range: bytes=0-5999999"))
             equal(client.fill(), True, "something came")
             faults.set(waits=1)
             begin = time.monotonic()
             try:
-                while len(client.buffer) < 900_000 and client.fill(wait=15):
+                while len(client.buffer) < 6_000_000 and client.fill(wait=15):
                     pass
             except Failure as failure:
                 check(False, f"it is not cut: {failure}")
-            check(len(client.buffer) < 900_000, "all of it came")
+            check(len(client.buffer) < 6_000_000, "all of it came")
             check(time.monotonic() - begin < 14, "it took too long")
             faults.set()
-            until(lambda: "hit" in outcome(ask(daemon, "/cold-900000")), "the disk is used again")
+            until(lambda: "hit" in outcome(ask(daemon, "/cold-6000000")), "the disk is used again")
 
 
 @test("it can be stopped while the disk hangs", timeout=60)
