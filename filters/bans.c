@@ -24,6 +24,7 @@
 
 #define STATUS_FIRST 400
 #define STATUS_COUNT 200 /* 400 to 599 */
+#define HOLD_LOOK_MS 1024u /* how often is looked whether the process is to stop */
 
 enum action { ACTION_DENY, ACTION_DROP, ACTION_TARPIT };
 
@@ -44,6 +45,7 @@ struct bans_state {
     struct timer timer;
     struct exchange *ex;
     struct ban_table *tarpit; /* it is one of those held back */
+    uint64_t until_ms;        /* for so long */
     bool is_kept_out;
     bool was_held;            /* and the time is over */
     bool is_late;             /* looked at on the side of delivery */
@@ -131,11 +133,28 @@ finish(void *arg, struct conf *all, struct arena *arena, struct err *err)
 
 /* ---- who is kept out */
 
+/* Timers come in few lengths: powers of two, the longest that is not too long. */
+static void
+go_on_holding(struct bans_state *state, uint64_t now_ms)
+{
+    uint64_t ms = state->until_ms - now_ms;
+
+    if (ms > HOLD_LOOK_MS)
+        ms = HOLD_LOOK_MS;
+    timer_arm(state->ex->worker->loop, &state->timer, 1u << (63 - __builtin_clzll(ms)));
+}
+
+/* Who is banned does not keep the process from stopping. */
 static void
 on_due(struct timer *timer)
 {
     struct bans_state *state = container_of(timer, struct bans_state, timer);
+    uint64_t now_ms = loop_now_ms(state->ex->worker->loop);
 
+    if (state->until_ms > now_ms && !state->ex->worker->is_draining) {
+        go_on_holding(state, now_ms);
+        return;
+    }
     state->was_held = true;
     state->ex->road->on_resume(state->ex);
 }
@@ -182,7 +201,8 @@ hold(const struct bans_conf *conf, struct bans_state *state)
     }
     state->tarpit = ban_table_ref(conf->ban->table);
     filter_count(ex, &counts, EVENT_TARPITTED, 1);
-    timer_arm(ex->worker->loop, &state->timer, conf->delay_ms);
+    state->until_ms = loop_now_ms(ex->worker->loop) + conf->delay_ms;
+    go_on_holding(state, loop_now_ms(ex->worker->loop));
     return FILTER_WAIT;
 }
 

@@ -56,6 +56,23 @@ count_side(const struct config_list *const *lists, size_t count, enum filter_sid
     return links;
 }
 
+/* What they make of an answer is a part of what is stored: others make something else of it.
+ * Those that are built in are the same for all. */
+static struct slice
+fetch_id(struct arena *arena, const struct filter_links *fetch)
+{
+    struct slice id = { "", 0 };
+
+    for (unsigned i = 0; i < fetch->count; i++) {
+        const struct filter_conf *conf = fetch->links[i].conf;
+
+        if (conf->place.line > 0)
+            id = arena_printf(arena, "%.*s\n%s=%08x", SLICE_ARG(id), conf->ops->name,
+                              conf->place.digest);
+    }
+    return id;
+}
+
 const struct filter_chain *
 filter_chain_new(struct arena *arena, const struct config_list *const *lists, size_t count)
 {
@@ -76,6 +93,7 @@ filter_chain_new(struct arena *arena, const struct config_list *const *lists, si
     if (chain != NULL) {
         reverse(&chain->sides[SIDE_FETCH]);
         reverse(&chain->sides[SIDE_DELIVER]);
+        chain->fetch_id = fetch_id(arena, &chain->sides[SIDE_FETCH]);
     }
     return chain;
 }

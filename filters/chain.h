@@ -18,6 +18,7 @@ struct filter_link {
 
 struct filter_chain {
     size_t state_bytes;
+    struct slice fetch_id; /* what of them works on the side of fetch, and how; empty: nothing */
     struct filter_links {
         struct filter_link *links; /* in the order in which they run */
         unsigned count;

@@ -54,7 +54,8 @@ static const struct option options[] = {
     { .name = "max_size", .type = OPTION_SIZE, .offset = AT(max_bytes), .fallback = "25M",
       .min = 1,
       .text = "How much of a content is scanned, decoded. No more than clamd's StreamMaxLength, "
-              "or there is no verdict on what is longer than that." },
+              "or there is no verdict on what is longer than that; and no more than its "
+              "MaxFileSize, beyond which it says that all is well." },
     { .name = "larger", .type = OPTION_ENUM, .offset = AT(larger), .words = policy_words,
       .fallback = "scan",
       .text = "What is longer than max_size: refuse, scan (its beginning) or pass (unscanned)." },

@@ -221,32 +221,37 @@ coding_choose(const struct coding_wishes *wishes, const enum coding *order, unsi
 /* ---- fields of content that is changed */
 
 static bool
-may_change(const struct fields *fields)
+is_part(const struct fields *fields)
+{
+    return fields_has(fields, FIELD_CONTENT_RANGE) &&
+           fields_find(fields, FIELD_CONTENT_RANGE) != NULL;
+}
+
+bool
+content_forbids_transform(const struct fields *fields)
 {
     const struct field *line = NULL;
 
-    if (fields_has(fields, FIELD_CONTENT_RANGE) &&
-        fields_find(fields, FIELD_CONTENT_RANGE) != NULL)
-        return false;
     if (!fields_has(fields, FIELD_CACHE_CONTROL))
-        return true;
+        return false;
     while ((line = fields_next(fields, FIELD_CACHE_CONTROL, line)) != NULL)
         if (slice_list_has(line->value, SLICE("no-transform")))
-            return false;
-    return true;
+            return true;
+    return false;
 }
 
 bool
 content_may_change_response(const struct exchange *ex)
 {
-    return ex->response.status != 206 && may_change(&ex->response.fields) &&
-           may_change(&ex->request.fields);
+    return ex->response.status != 206 && !is_part(&ex->response.fields) &&
+           !content_forbids_transform(&ex->response.fields) &&
+           !content_forbids_transform(&ex->request.fields);
 }
 
 bool
 content_may_change_request(const struct exchange *ex)
 {
-    return may_change(&ex->request.fields);
+    return !is_part(&ex->request.fields) && !content_forbids_transform(&ex->request.fields);
 }
 
 /* RFC 9530, and RFC 3230 and 2616 before it. */
@@ -316,6 +321,38 @@ content_not_modified(struct exchange *ex)
     if (etag.data != NULL && fields_has(&ex->request.fields, FIELD_IF_NONE_MATCH) &&
         asks_for_weak_form(&ex->request.fields, etag))
         fields_set(fields, &ex->arena, FIELD_ETAG, content_weak_etag(etag, &ex->arena));
+}
+
+/* The tags as strong ones. Never longer. */
+static struct slice
+strong_etags(struct slice list, struct arena *arena)
+{
+    char *start = arena_alloc(arena, list.bytes), *at = start;
+    bool is_quoted = false;
+
+    if (start == NULL)
+        return list;
+    for (size_t i = 0; i < list.bytes; i++) {
+        if (list.data[i] == '"')
+            is_quoted = !is_quoted;
+        if (!is_quoted && slice_starts_with(slice_skip(list, i), SLICE("W/\"")))
+            i++;
+        else
+            *at++ = list.data[i];
+    }
+    return slice_make(start, (size_t)(at - start));
+}
+
+void
+content_matches_strongly(struct exchange *ex)
+{
+    struct fields *fields = &ex->request.fields;
+
+    if (!fields_has(fields, FIELD_IF_MATCH))
+        return;
+    for (uint32_t i = 0; i < fields->count; i++)
+        if (fields->items[i].id == FIELD_IF_MATCH)
+            fields->items[i].value = strong_etags(fields->items[i].value, &ex->arena);
 }
 
 void

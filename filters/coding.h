@@ -85,6 +85,9 @@ bool content_may_change_response(const struct exchange *ex);
 /* The same of the request. */
 bool content_may_change_request(const struct exchange *ex);
 
+/* Whether these fields, of either, say no-transform. */
+bool content_forbids_transform(const struct fields *fields);
+
 /* In head hooks: the content will be other bytes, of unknown length. Content-Length,
  * Accept-Ranges and digests go, a strong ETag becomes weak. Without content (HEAD), too. */
 void content_changes_response(struct exchange *ex);
@@ -97,6 +100,10 @@ struct slice content_weak_etag(struct slice etag, struct arena *arena);
  * one that was asked for (If-None-Match), unless the strong one was asked for, too. */
 void content_not_modified(struct exchange *ex);
 
+/* In request_head: the entity tags of If-Match become strong ones. Weak ones never match there,
+ * so that who got changed content could not say which version it means. */
+void content_matches_strongly(struct exchange *ex);
+
 /* Adds a name to Vary, unless it is there, or "*" is. */
 void content_varies(struct exchange *ex, enum field_id name);
 
@@ -108,7 +115,7 @@ enum decode_failure {
     DECODE_CUT_SHORT,
     DECODE_TOO_LONG,  /* than max_bytes */
     DECODE_TOO_DENSE, /* than max_ratio */
-    DECODE_NO_MEMORY,
+    DECODE_NO_MEMORY, /* or all decoders together have more than held_content */
 };
 
 /* "the content is longer than max allows, decoded" */
@@ -131,6 +138,9 @@ struct decode_plan {
  * decision record, by on_failed, and then FLOW_FAILED. Copies plan. NULL: memory is short. */
 struct source *decode_begin(struct exchange *ex, struct source *inner,
                             const struct decode_plan *plan);
+
+/* What all decoders of the process have now. */
+uint64_t decode_total_bytes(void);
 
 /* In head hooks, before: Content-Encoding goes, and all that content_changes_* says. */
 void decode_response_head(struct exchange *ex);

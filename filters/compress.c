@@ -8,8 +8,8 @@
  * Coded content is another representation, so its strong entity tag becomes a weak one
  * (RFC 9110 section 8.8.1). A client that comes back with that one is answered alike:
  * - If-None-Match compares weakly anyway; a 304 then has the tag that the client knows;
- * - If-Match compares strongly, where a weak tag never matches: the origin is asked for the
- *   strong one. It means this very version of the resource, whatever it was coded with.
+ * - If-Match means this very version of the resource, whatever it was coded with: the origin
+ *   is asked for the strong one.
  * If-Range stays, and does not match: parts are of other bytes.
  */
 #include "config.h"
@@ -61,53 +61,29 @@ is_coded(const struct fields *fields)
            (!codings_read(fields, &codings) || codings.count > 0);
 }
 
-/* Whether some client may get this response coded. */
+/* Whether some client may get this response coded, or, of a part (206), the whole of it:
+ * a part has the fields of the whole (RFC 9110 section 15.3.7). */
 static bool
 is_for_coding(const struct compress_conf *conf, const struct exchange *ex)
 {
     const struct response *response = &ex->response;
+    bool is_part = response->status == 206;
 
-    return compress_has_status(conf, response->status) && response->status != 204 &&
-           response->status != 304 && ex->request.method != METHOD_CONNECT &&
+    return compress_has_status(conf, is_part ? 200 : response->status) &&
+           response->status != 204 && response->status != 304 &&
+           ex->request.method != METHOD_CONNECT &&
            (response->body != NULL || ex->request.method == METHOD_HEAD) &&
            compress_type_is_in(&conf->types, fields_get(&response->fields, FIELD_CONTENT_TYPE)) &&
-           length_of(response) >= conf->min_bytes && !is_coded(&response->fields) &&
-           content_may_change_response(ex);
-}
-
-/* ---- entity tags */
-
-/* The tags as strong ones. Never longer. */
-static struct slice
-strong_etags(struct slice list, struct arena *arena)
-{
-    char *start = arena_alloc(arena, list.bytes), *at = start;
-    bool is_quoted = false;
-
-    if (start == NULL)
-        return list;
-    for (size_t i = 0; i < list.bytes; i++) {
-        if (list.data[i] == '"')
-            is_quoted = !is_quoted;
-        if (!is_quoted && slice_starts_with(slice_skip(list, i), SLICE("W/\"")))
-            i++;
-        else
-            *at++ = list.data[i];
-    }
-    return slice_make(start, (size_t)(at - start));
+           (is_part || length_of(response) >= conf->min_bytes) && !is_coded(&response->fields) &&
+           !content_forbids_transform(&response->fields);
 }
 
 static enum filter_verdict
 request_head(const void *arg, void *state, struct exchange *ex)
 {
-    struct fields *fields = &ex->request.fields;
-
     (void)arg;
     read_request(state, ex);
-    if (fields_has(fields, FIELD_IF_MATCH))
-        for (uint32_t i = 0; i < fields->count; i++)
-            if (fields->items[i].id == FIELD_IF_MATCH)
-                fields->items[i].value = strong_etags(fields->items[i].value, &ex->arena);
+    content_matches_strongly(ex);
     return FILTER_NEXT;
 }
 
@@ -118,6 +94,8 @@ choose(const struct compress_conf *conf, struct state *state, const struct excha
 {
     read_request(state, ex);
     if (state->has_range) /* who asks for parts counts bytes */
+        return CODING_IDENTITY;
+    if (!content_may_change_response(ex))
         return CODING_IDENTITY;
     return coding_choose(&state->wishes, conf->order, conf->order_count);
 }

@@ -20,12 +20,14 @@
 #include <stdlib.h>
 
 #define PART_BYTES 4096u /* of the shortest first part that tells enough */
-#define STREAM_BYTES 4u
+#define STREAM_BYTES 1u /* and one more */
 #define ZSTD_BLOCK_BYTES (132u * 1024) /* the largest, and headers */
 
 struct content_state {
+    struct hold stream; /* the beginning of what says that it is one */
     struct hold hold;
-    bool is_begun;   /* what is said was judged */
+    bool is_begun;       /* what is said was judged */
+    bool is_stream_seen;
     bool is_judged;
     bool is_bounded;
 };
@@ -170,8 +172,17 @@ request_body(const void *arg, void *state, struct exchange *ex, struct source *i
 
 /* ---- what a response says */
 
-/* Of our own making, and where nothing is that a client would keep: 3xx with its Location
- * has a line of text at most. */
+/* What it says of its content, a line of text at most, is of no interest to anyone. What its
+ * content is may be. */
+static bool
+is_redirect(const struct response *response)
+{
+    return (response->status == 301 || response->status == 302 || response->status == 303 ||
+            response->status == 307 || response->status == 308) &&
+           fields_has(&response->fields, FIELD_LOCATION);
+}
+
+/* Not what we made ourselves. */
 static bool
 is_of_interest(const struct exchange *ex)
 {
@@ -179,25 +190,24 @@ is_of_interest(const struct exchange *ex)
 
     return response->status >= 200 && response->status != 204 && response->status != 304 &&
            ex->request.method != METHOD_CONNECT && response->body != &ex->made_up.source &&
-           (response->body != NULL || ex->request.method == METHOD_HEAD) &&
-           !(response->status / 100 == 3 && fields_has(&response->fields, FIELD_LOCATION));
+           (response->body != NULL || ex->request.method == METHOD_HEAD);
 }
 
-/* The path says what is there only where something is. */
+/* The path says what is there only where something is. Of several types browsers take the
+ * last one (WHATWG Fetch section 2.2.2). */
 static void
 gather(struct content_facts *facts, struct exchange *ex)
 {
-    const struct fields *fields = &ex->response.fields;
     const struct field *field = NULL;
+    struct slice type = { NULL, 0 };
 
-    *facts = (struct content_facts){
-        .type = content_field_value(fields_get(fields, FIELD_CONTENT_TYPE)),
-    };
+    while ((field = fields_next(&ex->response.fields, FIELD_CONTENT_TYPE, field)) != NULL)
+        for (struct slice list = field->value; slice_next_element(&list, &type);)
+            continue;
+    *facts = (struct content_facts){ .type = content_field_value(type) };
     if (ex->response.status < 300)
-        facts->names[facts->name_count++] = ex->request.path;
-    field = fields_find_name(fields, SLICE("Content-Disposition"));
-    if (field != NULL)
-        content_add_names(facts, field->value, &ex->arena);
+        content_add_name(facts, ex->request.path, &ex->arena);
+    content_add_dispositions(facts, &ex->response.fields, &ex->arena);
 }
 
 /* Bytes of all of it, however much of it this response has. */
@@ -228,7 +238,7 @@ judge_size(const struct content_conf *conf, struct content_state *state, struct 
     else if (conf->max_bytes > 0 && bytes > conf->max_bytes)
         return (struct content_verdict){ CONTENT_SIZE, "The content is longer than is allowed "
                                                        "here." };
-    else if (bytes < conf->min_bytes)
+    else if (bytes < conf->min_bytes && !is_redirect(&ex->response))
         return (struct content_verdict){ CONTENT_SIZE, "The content is shorter than is allowed "
                                                        "here." };
     return (struct content_verdict){ CONTENT_PASSED, NULL };
@@ -245,10 +255,19 @@ static struct content_verdict
 judge_head(const struct content_conf *conf, struct content_state *state, struct exchange *ex)
 {
     struct content_verdict verdict;
+    const struct field *field = NULL;
     struct content_facts facts;
 
+    if (is_redirect(&ex->response))
+        return judge_size(conf, state, ex);
     gather(&facts, ex);
     verdict = content_judge_said(conf, &ex->arena, &facts);
+    while ((field = fields_next(&ex->response.fields, FIELD_CONTENT_TYPE, field)) != NULL)
+        for (struct slice list = field->value;
+             verdict.why == NULL && slice_next_element(&list, &facts.type);) {
+            facts.type = content_field_value(facts.type);
+            verdict = content_judge_said(conf, &ex->arena, &facts);
+        }
     return verdict.why == NULL ? judge_size(conf, state, ex) : verdict;
 }
 
@@ -263,23 +282,15 @@ is_later_part(const struct exchange *ex)
                               SLICE("bytes 0-"));
 }
 
-/* How much to look at. A stream has no time to wait for more than what its first message has
- * at least, and zstd tells nothing before the end of a block (RFC 8878 section 3.1.1.2). */
+/* How much to look at. zstd tells nothing before the end of a block (RFC 8878 section
+ * 3.1.1.2). */
 static size_t
 bytes_to_hold(const struct content_conf *conf, const struct exchange *ex)
 {
-    static const struct slice streams[] = {
-        SLICE_INIT("text/event-stream"), SLICE_INIT("application/grpc"),
-        SLICE_INIT("application/grpc+*"), SLICE_INIT("multipart/x-mixed-replace"),
-    };
-    struct slice type = content_field_value(fields_get(&ex->response.fields, FIELD_CONTENT_TYPE));
     struct codings codings;
 
     if (!codings_read(&ex->response.fields, &codings))
         return conf->look_bytes;
-    for (size_t i = 0; i < ARRAY_COUNT(streams) && codings.count == 0; i++)
-        if (content_type_is(type, streams[i]))
-            return STREAM_BYTES;
     for (unsigned i = 0; i < codings.count; i++)
         if (codings.items[i] == CODING_ZSTD)
             return ZSTD_BLOCK_BYTES;
@@ -315,7 +326,7 @@ judge_start(const struct content_conf *conf, const struct content_state *state,
     struct codings codings;
     bool is_mismatch;
 
-    if (hold->bytes == 0 && hold->state == HOLD_WHOLE)
+    if (hold->bytes == 0)
         return (struct content_verdict){ CONTENT_PASSED, NULL };
     gather(&facts, ex);
     facts.start = held_bytes(hold, &copy);
@@ -337,6 +348,13 @@ judge_start(const struct content_conf *conf, const struct content_state *state,
     return verdict;
 }
 
+/* Without memory to look at all of it, log_only passes content, as it does all. */
+static bool
+has_failed(const struct content_conf *conf, const struct hold *hold)
+{
+    return hold->state == HOLD_FAILED || (hold->state == HOLD_REFUSED && !conf->log_only);
+}
+
 static enum filter_verdict
 look(const struct content_conf *conf, struct content_state *state, struct exchange *ex)
 {
@@ -345,7 +363,7 @@ look(const struct content_conf *conf, struct content_state *state, struct exchan
     if (!hold_response(&state->hold, ex, bytes_to_hold(conf, ex)))
         return FILTER_WAIT;
     state->is_judged = true;
-    if (state->hold.state == HOLD_FAILED || state->hold.state == HOLD_REFUSED) {
+    if (has_failed(conf, &state->hold)) {
         hold_answer(ex, &state->hold);
         return FILTER_ANSWER;
     }
@@ -354,6 +372,29 @@ look(const struct content_conf *conf, struct content_state *state, struct exchan
         return FILTER_NEXT;
     hold_drop(&state->hold);
     return answer(ex, &verdict);
+}
+
+/* The beginning of what says that it is a stream; what is none is looked at like all. */
+static enum filter_verdict
+look_at_stream(const struct content_conf *conf, struct content_state *state, struct exchange *ex)
+{
+    static const struct content_verdict fine = { CONTENT_PASSED, NULL };
+    struct slice start;
+
+    if (!hold_response(&state->stream, ex, STREAM_BYTES))
+        return FILTER_WAIT;
+    state->is_stream_seen = true;
+    if (has_failed(conf, &state->stream)) {
+        hold_answer(ex, &state->stream);
+        return FILTER_ANSWER;
+    }
+    start = hold_start(&state->stream);
+    ex->response.body = hold_source(&state->stream);
+    if (!content_is_stream(ex, &start))
+        return look(conf, state, ex);
+    state->is_judged = true;
+    (void)content_rule(conf, ex, &fine);
+    return FILTER_NEXT;
 }
 
 static enum filter_verdict
@@ -375,7 +416,10 @@ deliver_head(const void *arg, void *memory, struct exchange *ex)
         if ((verdict.why != NULL || !looks) && content_rule(conf, ex, &verdict))
             return answer(ex, &verdict);
     }
-    return looks ? look(conf, state, ex) : FILTER_NEXT;
+    if (!looks)
+        return FILTER_NEXT;
+    return content_is_stream(ex, NULL) && !state->is_stream_seen ? look_at_stream(conf, state, ex)
+                                                         : look(conf, state, ex);
 }
 
 static struct source *
@@ -383,7 +427,10 @@ deliver_body(const void *arg, void *memory, struct exchange *ex, struct source *
 {
     struct content_state *state = memory;
 
-    if (state->hold.state == HOLD_WHOLE || state->hold.state == HOLD_PART)
+    if (inner == &ex->made_up.source)
+        return inner;
+    if (state->hold.state == HOLD_WHOLE || state->hold.state == HOLD_PART ||
+        state->hold.state == HOLD_REFUSED)
         inner = hold_source(&state->hold);
     if (state->is_bounded)
         inner = content_bound(arg, ex, inner);

@@ -105,28 +105,35 @@ hex_of(char c)
     return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
-/* Of what is malformed, all is kept. */
-static struct slice
-decode_extended(struct slice value, char *to)
+struct slice
+content_field_unescape(struct slice text, char escape, char *to)
 {
-    const char *charset = memchr(value.data, '\'', value.bytes), *language = NULL;
     size_t n = 0;
 
-    if (charset != NULL)
-        language = memchr(charset + 1, '\'', value.bytes - (size_t)(charset + 1 - value.data));
-    if (language != NULL)
-        value = slice_skip(value, (size_t)(language + 1 - value.data));
-    for (size_t i = 0; i < value.bytes; i++) {
-        char c = value.data[i];
+    for (size_t i = 0; i < text.bytes; i++) {
+        char c = text.data[i];
 
-        if (c == '%' && i + 2 < value.bytes && hex_of(value.data[i + 1]) >= 0 &&
-            hex_of(value.data[i + 2]) >= 0) {
-            c = (char)(hex_of(value.data[i + 1]) * 16 + hex_of(value.data[i + 2]));
+        if (c == escape && i + 2 < text.bytes && hex_of(text.data[i + 1]) >= 0 &&
+            hex_of(text.data[i + 2]) >= 0) {
+            c = (char)(hex_of(text.data[i + 1]) * 16 + hex_of(text.data[i + 2]));
             i += 2;
         }
         to[n++] = c;
     }
     return slice_make(to, n);
+}
+
+/* Of what is malformed, all is kept. */
+static struct slice
+decode_extended(struct slice value, char *to)
+{
+    const char *charset = memchr(value.data, '\'', value.bytes), *language = NULL;
+
+    if (charset != NULL)
+        language = memchr(charset + 1, '\'', value.bytes - (size_t)(charset + 1 - value.data));
+    if (language != NULL)
+        value = slice_skip(value, (size_t)(language + 1 - value.data));
+    return content_field_unescape(value, '%', to);
 }
 
 struct slice
@@ -201,5 +208,10 @@ file_extension(struct slice name)
         start--;
     if (start == 0 || name.data[start - 1] != '.')
         return slice_make(NULL, 0);
+    for (size_t i = start; i < end; i++)
+        if (name.data[i] == ';' || name.data[i] == ':' || name.data[i] == '\0')
+            end = i;
+    while (end > start && name.data[end - 1] == ' ')
+        end--;
     return slice_make(name.data + start, end - start);
 }

@@ -37,6 +37,10 @@ enum parameter_result parameter_next(struct slice *field, struct parameter *para
  * and language, and its escapes are decoded. */
 struct slice parameter_decode(const struct parameter *parameter, char *to);
 
+/* Text with its escapes decoded, "%41" or whatever character begins them; written to where
+ * there is room for text.bytes, which may be where text lies. */
+struct slice content_field_unescape(struct slice text, char escape, char *to);
+
 /* Whether essence ("image/png") is what pattern says: the same, "image/" and an asterisk,
  * an asterisk and "+json", or all. Case does not count. */
 bool content_type_is(struct slice essence, struct slice pattern);
@@ -45,7 +49,8 @@ bool content_type_is(struct slice essence, struct slice pattern);
 bool content_type_pattern_is_valid(struct slice pattern);
 
 /* What follows the last dot of the last segment of a path or file name, behind which there
- * are no dots or spaces (Windows drops them): "exe" of "a/b.tar.exe. ". Empty: none. */
+ * are no dots or spaces (Windows drops them): "exe" of "a/b.tar.exe. ". It ends before what
+ * servers do not count to it: ";", ":", NUL ("a.asp;.jpg", "a.asp::$DATA"). Empty: none. */
 struct slice file_extension(struct slice name);
 
 #endif

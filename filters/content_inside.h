@@ -35,7 +35,7 @@ enum content_event {
 extern struct filter_counts content_counts;
 
 /* What is known of some content: of a response, of an upload, of a part of a form. */
-#define CONTENT_NAMES 3
+#define CONTENT_NAMES 8
 
 struct content_facts {
     struct slice type;                 /* essence; empty: it does not say */
@@ -43,6 +43,8 @@ struct content_facts {
     unsigned name_count;
     struct slice start;
     bool is_unreadable;                /* its first bytes are hidden */
+    bool is_unnamed;                   /* it has more names than these, or hides one */
+    bool is_upload;                    /* servers run PHP wherever in a file it stands */
 };
 
 /* Judgements: why is NULL when there is nothing against it, else a sentence for the client,
@@ -65,15 +67,23 @@ struct content_verdict content_judge_start(const struct content_conf *conf, stru
 bool content_rule(const struct content_conf *conf, struct exchange *ex,
                   const struct content_verdict *verdict);
 
-/* The file names in a Content-Disposition. A malformed field gives what is quoted in it. */
-void content_add_names(struct content_facts *facts, struct slice disposition,
-                       struct arena *arena);
+/* A name or a path, as it stands there and as receivers decode it (escapes of URIs, words of
+ * RFC 2047). */
+void content_add_name(struct content_facts *facts, struct slice name, struct arena *arena);
+
+/* The file names in all fields Content-Disposition. */
+void content_add_dispositions(struct content_facts *facts, const struct fields *fields,
+                              struct arena *arena);
 
 /* Decodes the first bytes of coded content into room. is_whole: that is all of the content.
  * False: too little of it can be read. */
 #define CONTENT_DECODED_BYTES 4096u
 bool content_decode_start(const struct codings *codings, struct slice start, bool is_whole,
                           char room[CONTENT_DECODED_BYTES], struct slice *decoded);
+
+/* Whether a response says that it is a stream of messages, and, unless start is NULL, begins as
+ * one. Who did not ask in gRPC does not read the answer as such. */
+bool content_is_stream(const struct exchange *ex, const struct slice *start);
 
 /* A source that looks at an upload as it passes, part by part if it is a form. */
 struct source *content_watch_upload(const struct content_conf *conf, struct exchange *ex,

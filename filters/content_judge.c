@@ -55,6 +55,9 @@ content_judge_said(const struct content_conf *conf, struct arena *arena,
         return (struct content_verdict){ CONTENT_TYPE,
                                          "Content of this type is not among what is allowed "
                                          "here." };
+    if (facts->is_unnamed && conf->deny_extensions.count > 0)
+        return (struct content_verdict){ CONTENT_UNREADABLE,
+                                         "What this content is called cannot be told." };
     for (unsigned i = 0; i < facts->name_count; i++) {
         found = find_extension(&conf->deny_extensions, facts->names[i]);
         if (found != NULL)
@@ -84,13 +87,19 @@ content_judge_start(const struct content_conf *conf, struct arena *arena,
     unsigned promised;
 
     *is_mismatch = false;
+    if (facts->is_unreadable && conf->deny_true_types.count == 0 &&
+        conf->on_mismatch != MISMATCH_DENY)
+        return fine;
     if (facts->is_unreadable)
         return (struct content_verdict){ CONTENT_UNREADABLE,
                                          "What this content is cannot be told." };
-    type = true_type_find(facts->start);
-    if (true_types_has(&conf->denied, type))
+    type = true_types_find(&conf->denied, facts->start);
+    if (type == NULL && facts->is_upload && true_type_has_php(facts->start))
+        type = true_types_find(&conf->denied, SLICE("<?php"));
+    if (type != NULL)
         return refuse(arena, CONTENT_TRUE_TYPE, "Content of this kind is not allowed here: ",
                       slice_of(type->name));
+    type = true_type_find(facts->start);
     promised = promised_classes(facts);
     if (conf->on_mismatch == MISMATCH_OFF || promised == 0 || type->classes == 0 ||
         (promised & type->classes) != 0)
@@ -114,39 +123,6 @@ content_rule(const struct content_conf *conf, struct exchange *ex,
     if (conf->log_only)
         filter_count(ex, &content_counts, CONTENT_LOGGED, 1);
     return !conf->log_only;
-}
-
-/* ---- names */
-
-static void
-add_name(struct content_facts *facts, struct slice name)
-{
-    if (facts->name_count < CONTENT_NAMES && name.bytes > 0)
-        facts->names[facts->name_count++] = name;
-}
-
-/* RFC 6266. Receivers make something of malformed fields: so do we. */
-void
-content_add_names(struct content_facts *facts, struct slice disposition, struct arena *arena)
-{
-    enum parameter_result result;
-    struct parameter p;
-
-    content_field_take_value(&disposition);
-    while ((result = parameter_next(&disposition, &p)) == PARAMETER_FOUND) {
-        char *room;
-
-        if (!slice_equal_nocase(p.name, SLICE("filename")))
-            continue;
-        room = arena_alloc(arena, p.value.bytes + 1);
-        if (room != NULL)
-            add_name(facts, parameter_decode(&p, room));
-    }
-    if (result == PARAMETER_BAD) {
-        while (disposition.bytes > 0 && strchr("\"'; ", disposition.data[disposition.bytes - 1]))
-            disposition.bytes--;
-        add_name(facts, disposition);
-    }
 }
 
 /* ---- the first bytes of coded content */

@@ -25,6 +25,7 @@ struct upload {
     unsigned start_bytes, start_room;
     char *start;
     bool is_form;
+    bool is_fields;             /* says so: those of a form without files are no file */
     bool is_file;               /* it is judged */
     bool is_said, is_seen;      /* ... by what it says, by its first bytes: done */
     bool is_finished;
@@ -47,7 +48,8 @@ static void
 begin_file(struct upload *upload)
 {
     upload->is_file = true;
-    upload->is_said = upload->is_seen = false;
+    upload->is_said = false;
+    upload->is_seen = !upload->conf->looks;
     upload->start_bytes = 0;
 }
 
@@ -64,6 +66,16 @@ judge_said(struct upload *upload)
     fail(upload, 403, &verdict);
 }
 
+/* Of names and values nothing else is left unescaped (WHATWG URL section 5.2). */
+static bool
+are_fields(struct slice start)
+{
+    for (size_t i = 0; i < start.bytes; i++)
+        if (start.data[i] <= ' ' || start.data[i] > '~')
+            return false;
+    return true;
+}
+
 static void
 judge_start(struct upload *upload, bool is_whole)
 {
@@ -73,11 +85,14 @@ judge_start(struct upload *upload, bool is_whole)
 
     upload->is_seen = true;
     upload->facts.start = slice_make(upload->start, upload->start_bytes);
+    if (upload->is_fields && are_fields(upload->facts.start))
+        return;
     if (!codings_can_decode(&upload->codings))
         upload->facts.is_unreadable = true;
-    else if (upload->codings.count > 0)
-        upload->facts.is_unreadable = !content_decode_start(
-            &upload->codings, upload->facts.start, is_whole, room, &upload->facts.start);
+    else if (upload->codings.count > 0 &&
+             !content_decode_start(&upload->codings, upload->facts.start, is_whole, room,
+                                   &upload->facts.start))
+        upload->facts.is_unreadable = true;
     verdict = content_judge_start(upload->conf, &upload->ex->arena, &upload->facts, &is_mismatch);
     if (is_mismatch && verdict.why == NULL) {
         filter_count(upload->ex, &content_counts, CONTENT_MISMATCH, 1);
@@ -93,7 +108,7 @@ add_content(struct upload *upload, struct slice data)
     size_t room = upload->start_room - upload->start_bytes;
     size_t bytes = data.bytes < room ? data.bytes : room;
 
-    if (!upload->is_file || upload->is_seen)
+    if (!upload->is_file)
         return;
     if (!upload->is_said)
         judge_said(upload);
@@ -122,13 +137,12 @@ begin_part(struct upload *upload)
     const struct multipart_part *part = &upload->form.part;
     struct content_facts *facts = &upload->facts;
 
-    *facts = (struct content_facts){ .type = content_field_value(part->content_type) };
-    if (part->filename.bytes > 0)
-        facts->names[facts->name_count++] = part->filename;
-    if (part->filename_star.bytes > 0)
-        facts->names[facts->name_count++] = part->filename_star;
+    *facts = (struct content_facts){ .type = content_field_value(part->content_type),
+                                     .is_upload = true };
     if (part->filename.data == NULL && part->filename_star.data == NULL)
         return; /* a field */
+    content_add_name(facts, part->filename, &upload->ex->arena);
+    content_add_name(facts, part->filename_star, &upload->ex->arena);
     begin_file(upload);
     if (facts->name_count > 0)
         judge_said(upload);
@@ -266,22 +280,49 @@ begin_form(struct upload *upload, struct slice type)
         upload->has_failed = true;
 }
 
-/* The fields of a form without files are not files. */
+/* Of what is stored in parts (RFC 9110 section 14.5), the first tells what it is. */
+static bool
+is_later_part(const struct fields *fields)
+{
+    struct slice range = fields_get(fields, FIELD_CONTENT_RANGE);
+
+    return range.data != NULL && !slice_starts_with(range, SLICE("bytes 0-"));
+}
+
+/* PUT /a.jsp/ made files of that name in some servers. */
+static struct slice
+path_of_file(struct slice path)
+{
+    while (path.bytes > 1 && path.data[path.bytes - 1] == '/')
+        path.bytes--;
+    return path;
+}
+
 static void
 begin_plain(struct upload *upload, struct slice type)
 {
-    const struct exchange *ex = upload->ex;
-    const struct field *field = fields_find_name(&ex->request.fields,
-                                                 SLICE("Content-Disposition"));
+    struct exchange *ex = upload->ex;
+    struct content_facts *facts = &upload->facts;
 
-    upload->facts.type = content_field_value(type);
-    if (slice_equal_nocase(upload->facts.type, SLICE("application/x-www-form-urlencoded")))
-        return;
+    *facts = (struct content_facts){ .type = content_field_value(type), .is_upload = true };
+    upload->is_fields = slice_equal_nocase(facts->type,
+                                           SLICE("application/x-www-form-urlencoded"));
     if (ex->request.method == METHOD_PUT)
-        upload->facts.names[upload->facts.name_count++] = ex->request.path;
-    if (field != NULL)
-        content_add_names(&upload->facts, field->value, &upload->ex->arena);
+        content_add_name(facts, path_of_file(ex->request.path), &ex->arena);
+    content_add_dispositions(facts, &ex->request.fields, &ex->arena);
     begin_file(upload);
+    if (!upload->is_fields || facts->name_count > 0)
+        judge_said(upload);
+    facts->is_unreadable = is_later_part(&ex->request.fields);
+    upload->is_said = true; /* of the type of fields nobody means to say anything */
+}
+
+static bool
+has_types(const struct fields *fields)
+{
+    const struct field *first = fields_find(fields, FIELD_CONTENT_TYPE);
+
+    return first != NULL && fields_next(fields, FIELD_CONTENT_TYPE, first) != NULL;
 }
 
 struct source *
@@ -303,7 +344,9 @@ content_watch_upload(const struct content_conf *conf, struct exchange *ex, struc
         return inner;
     if (!codings_read(&ex->request.fields, &upload->codings))
         upload->codings = (struct codings){ .items = { CODING_UNKNOWN }, .count = 1 };
-    if (multipart_is_form(type))
+    if (has_types(&ex->request.fields))
+        fail_form(upload, "Content-Type is given more than once");
+    else if (multipart_is_form(type))
         begin_form(upload, type);
     else
         begin_plain(upload, type);

@@ -51,7 +51,8 @@ static const struct option options[] = {
     { .name = "max", .type = OPTION_SIZE, .fallback = "256M",
       .offset = offsetof(struct decompress_conf, max_bytes),
       .text = "Longest decoded content; 0: any. For requests, the limit of their content counts "
-              "as well. Longer gets 413; a response is cut short." },
+              "as well. Longer gets 413; a response is cut short. What decoders have in memory, "
+              "all together, is bounded by held_content: 503." },
     { .name = "max_ratio", .type = OPTION_INT, .fallback = "200", .min = 0, .max = 100000,
       .offset = offsetof(struct decompress_conf, max_ratio),
       .text = "So many times as long as it came may content become, beyond the first megabyte; "
@@ -143,6 +144,8 @@ request_head(const void *arg, void *memory, struct exchange *ex)
 
     if (conf->responses == UNACCEPTED)
         read_wishes(state, ex);
+    if (conf->responses != OFF)
+        content_matches_strongly(ex);
     if (!conf->requests || ex->request.body == NULL || !content_may_change_request(ex))
         return FILTER_NEXT;
     if (!codings_read(&ex->request.fields, &codings) || !codings_can_decode(&codings))
@@ -226,6 +229,8 @@ deliver_head(const void *arg, void *memory, struct exchange *ex)
     if (conf->responses != UNACCEPTED && conf->responses != DELIVERED)
         return FILTER_NEXT;
     if (ex->response.status == 304) {
+        if (conf->responses == UNACCEPTED)
+            content_varies(ex, FIELD_ACCEPT_ENCODING); /* as 200 would (section 15.4.5) */
         content_not_modified(ex);
         return FILTER_NEXT;
     }

@@ -12,12 +12,15 @@
 
 #ifdef HAVE_BROTLI
 #include <brotli/decode.h>
+#include <malloc.h>
+#include <stdlib.h>
 #endif
 #ifdef HAVE_ZSTD
 #include <zstd.h>
 #include <zstd_errors.h>
 #endif
 
+#define ZLIB_BYTES (40u * 1024) /* its state and a window */
 #define ZSTD_WINDOW_LOG 23 /* 8 MB: RFC 9659 section 3 */
 
 enum { ZLIB_BARE = -15, ZLIB_WRAPPED = 15, ZLIB_GZIP = 15 + 16 }; /* windowBits */
@@ -130,6 +133,36 @@ step_deflate(struct decompress_engine *engine, struct transform_step *step)
 /* ---- brotli */
 
 #ifdef HAVE_BROTLI
+static void *
+allocate_br(void *opaque, size_t bytes)
+{
+    struct decompress_engine *engine = opaque;
+    void *memory = malloc(bytes);
+
+    engine->br_bytes += malloc_usable_size(memory);
+    return memory;
+}
+
+static void
+free_br(void *opaque, void *memory)
+{
+    struct decompress_engine *engine = opaque;
+
+    engine->br_bytes -= malloc_usable_size(memory);
+    free(memory);
+}
+
+static enum decompress_result
+failure_of_br(const BrotliDecoderState *br)
+{
+    BrotliDecoderErrorCode code = BrotliDecoderGetErrorCode(br);
+
+    return code <= BROTLI_DECODER_ERROR_ALLOC_CONTEXT_MODES &&
+                   code >= BROTLI_DECODER_ERROR_ALLOC_BLOCK_TYPE_TREES
+               ? DECOMPRESS_NO_MEMORY
+               : DECOMPRESS_BROKEN;
+}
+
 static enum decompress_result
 step_br(struct decompress_engine *engine, struct transform_step *step)
 {
@@ -139,7 +172,7 @@ step_br(struct decompress_engine *engine, struct transform_step *step)
     BrotliDecoderResult result;
 
     if (!engine->is_open && step->in_bytes > 0) {
-        engine->state = BrotliDecoderCreateInstance(NULL, NULL, NULL);
+        engine->state = BrotliDecoderCreateInstance(allocate_br, free_br, engine);
         if (engine->state == NULL)
             return DECOMPRESS_NO_MEMORY;
         engine->is_open = true;
@@ -151,7 +184,7 @@ step_br(struct decompress_engine *engine, struct transform_step *step)
     step->taken = step->in_bytes - in_left;
     step->made = step->out_bytes - room;
     engine->is_between = result == BROTLI_DECODER_RESULT_SUCCESS;
-    return result == BROTLI_DECODER_RESULT_ERROR ? DECOMPRESS_BROKEN : DECOMPRESS_WELL;
+    return result == BROTLI_DECODER_RESULT_ERROR ? failure_of_br(engine->state) : DECOMPRESS_WELL;
 }
 #endif
 
@@ -263,6 +296,20 @@ decompress_engine_step(struct decompress_engine *engine, struct transform_step *
     if (result == DECOMPRESS_WELL && step->in_bytes > 0 && step->taken + step->made == 0)
         return DECOMPRESS_BROKEN;
     return result;
+}
+
+size_t
+decompress_engine_bytes(const struct decompress_engine *engine)
+{
+    if (!engine->is_open)
+        return 0;
+    if (engine->coding == CODING_BR)
+        return engine->br_bytes;
+#ifdef HAVE_ZSTD
+    if (engine->coding == CODING_ZSTD)
+        return ZSTD_sizeof_DCtx(engine->state);
+#endif
+    return ZLIB_BYTES;
 }
 
 void

@@ -22,6 +22,7 @@ struct decompress_engine {
     bool is_between; /* streams: where content may end */
     uint8_t head_bytes;
     unsigned char head[ENGINE_HEAD_BYTES]; /* of a stream: kept until it says what that is */
+    size_t br_bytes; /* what the library has allocated; others tell it */
     union {
         z_stream zlib;
         void *state;
@@ -49,6 +50,10 @@ decompress_engine_is_whole(const struct decompress_engine *engine)
     return engine->is_between && engine->head_bytes == 0;
 }
 
+/* Memory that its library has for it now. */
+size_t decompress_engine_bytes(const struct decompress_engine *engine);
+
+/* May be said again. */
 void decompress_engine_fini(struct decompress_engine *engine);
 
 #endif

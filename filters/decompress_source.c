@@ -4,7 +4,8 @@
  *     inner --gzip--> layer --br--> layer --> reader
  *
  * Every layer is a transform. What each one makes is judged by what came in from outside, so
- * that codings in codings do not multiply the ratio.
+ * that codings in codings do not multiply the ratio. A few KB of input can fill a window of
+ * megabytes and stay there, so the memory of all decoders of the process is bounded, too.
  */
 #include "config.h"
 
@@ -12,7 +13,11 @@
 
 #include "filters/decompress_engine.h"
 
+#include "server/generation.h"
+#include "server/snapshot.h"
+
 #define BUFFER_BYTES (32u * 1024)
+#define TABLES_BYTES (256u * 1024) /* about what a decoder has beside its window */
 
 struct decoding;
 
@@ -21,7 +26,8 @@ struct layer {
     struct decompress_engine engine;
     struct decoding *decoding;
     uint64_t made_bytes;
-    bool is_outside; /* reads what came */
+    size_t memory_bytes; /* of decoders_bytes */
+    bool is_outside;     /* reads what came */
 };
 
 struct decoding {
@@ -31,6 +37,14 @@ struct decoding {
     bool has_failed;
     struct layer layers[CODINGS_MAX];
 };
+
+static _Atomic uint64_t decoders_bytes; /* of the process */
+
+uint64_t
+decode_total_bytes(void)
+{
+    return atomic_load_explicit(&decoders_bytes, memory_order_relaxed);
+}
 
 const char *
 decode_failure_text(enum decode_failure failure)
@@ -84,6 +98,41 @@ fail(struct decoding *decoding, enum decode_failure failure)
     return TRANSFORM_FAILED;
 }
 
+/* What it has asked for; of windows only what is filled, as a few bytes of input may ask for
+ * 16 MB: such memory is not there yet. */
+static size_t
+memory_of(const struct layer *layer)
+{
+    size_t asked = decompress_engine_bytes(&layer->engine);
+
+    return asked < TABLES_BYTES || asked - TABLES_BYTES < layer->made_bytes
+               ? asked
+               : TABLES_BYTES + (size_t)layer->made_bytes;
+}
+
+/* Counts what the layer's decoder has now. False: it has grown, and all are over the limit. */
+static bool
+count_memory(struct layer *layer)
+{
+    uint64_t most = layer->decoding->ex->generation->snapshot->conf.held_bytes;
+    size_t before = layer->memory_bytes, now = memory_of(layer);
+
+    if (now == before)
+        return true;
+    layer->memory_bytes = now;
+    return atomic_fetch_add_explicit(&decoders_bytes, (uint64_t)now - before,
+                                     memory_order_relaxed) + now - before <= most ||
+           now < before;
+}
+
+static void
+close_engine(struct layer *layer)
+{
+    decompress_engine_fini(&layer->engine);
+    atomic_fetch_sub_explicit(&decoders_bytes, layer->memory_bytes, memory_order_relaxed);
+    layer->memory_bytes = 0;
+}
+
 static enum transform_result
 judge(struct layer *layer, const struct transform_step *step)
 {
@@ -116,17 +165,21 @@ work(struct transform *transform, struct transform_step *step)
         return fail(layer->decoding, DECODE_NO_MEMORY);
     }
     result = judge(layer, step);
+    if (result == TRANSFORM_MORE && !count_memory(layer))
+        return fail(layer->decoding, DECODE_NO_MEMORY);
     if (result != TRANSFORM_MORE || step->in_bytes > 0 || step->made > 0)
         return result;
     if (step->is_end && !decompress_engine_is_whole(&layer->engine))
         return fail(layer->decoding, DECODE_CUT_SHORT);
+    if (step->is_end)
+        close_engine(layer);
     return TRANSFORM_DONE;
 }
 
 static void
 release(struct transform *transform)
 {
-    decompress_engine_fini(&container_of(transform, struct layer, transform)->engine);
+    close_engine(container_of(transform, struct layer, transform));
 }
 
 static const struct transform_ops layer_ops = { .work = work, .release = release };

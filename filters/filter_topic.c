@@ -4,6 +4,7 @@
 
 #include "filters/filter_topic.h"
 
+#include "filters/coding.h"
 #include "filters/filter.h"
 #include "filters/hold.h"
 #include "server/admin/metrics.h"
@@ -112,6 +113,9 @@ write_metrics(FILE *out, const struct status_facts *facts)
     metrics_family(out, "bascule_held_content_bytes", "gauge",
                    "Content that filters hold back now.");
     fprintf(out, "bascule_held_content_bytes %" PRIu64 "\n", hold_total_bytes());
+    metrics_family(out, "bascule_decoders_bytes", "gauge",
+                   "Memory of the decoders of coded content now.");
+    fprintf(out, "bascule_decoders_bytes %" PRIu64 "\n", decode_total_bytes());
 }
 
 /* ---- requests */

@@ -176,9 +176,22 @@ decide(const struct icap_job *job, const char *what)
                     verb(job), what, found.data != NULL ? ": " : "", SLICE_ARG(found));
 }
 
+/* Those who wait for what is fetched for the cache are told the failure. */
+static enum filter_verdict
+answer(struct exchange *ex, const struct failure *failure)
+{
+    if (ex->solo != NULL)
+        ex->failure = *failure;
+    exchange_answer(ex, failure->status, failure->reason, failure->detail);
+    return FILTER_ANSWER;
+}
+
 static enum filter_verdict
 fail(struct icap_job *job, const char *why)
 {
+    static const struct failure unchecked = {
+        END_FILTER_FAILED, 503, NULL, "The content could not be checked. Please try again.",
+    };
     struct exchange *ex = job->ex;
     bool is_open = job->conf->on_failure == FAIL_OPEN && !job->is_consumed;
 
@@ -188,9 +201,7 @@ fail(struct icap_job *job, const char *why)
                     "icap: %s %s: %s", verb(job), is_open ? "passed over" : "failed", why);
     if (is_open)
         return FILTER_NEXT;
-    exchange_answer(ex, 503, END_FILTER_FAILED,
-                    "The content could not be checked. Please try again.");
-    return FILTER_ANSWER;
+    return answer(ex, &unchecked);
 }
 
 static enum filter_verdict
@@ -261,13 +272,14 @@ proceed(struct icap_job *job)
 static enum filter_verdict
 refuse_larger(struct exchange *ex, const struct icap_conf *conf, enum icap_side side)
 {
+    const struct failure too_long = { END_LIMIT, side == ICAP_REQUEST ? 413 : 502, NULL,
+                                      "The content is too long to be checked." };
+
     filter_count(ex, &counts, conf->larger == LARGER_PASS ? SKIPPED : FAILED, 1);
     if (conf->larger == LARGER_PASS)
         return FILTER_NEXT;
     exchange_decide(ex, DECISION_FILTER, &conf->filter.place, "icap: content is over max_size");
-    exchange_answer(ex, side == ICAP_REQUEST ? 413 : 502, END_LIMIT,
-                    "The content is too long to be checked.");
-    return FILTER_ANSWER;
+    return answer(ex, &too_long);
 }
 
 static enum filter_verdict

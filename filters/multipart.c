@@ -35,7 +35,12 @@ fail(struct multipart *form, const char *error)
 bool
 multipart_is_form(struct slice content_type)
 {
-    return slice_equal_nocase(content_field_value(content_type), SLICE("multipart/form-data"));
+    static const struct slice form = SLICE_INIT("multipart/form-data");
+    struct slice type = content_field_value(content_type);
+    char next = type.bytes > form.bytes ? type.data[form.bytes] : ' ';
+
+    return type.bytes >= form.bytes && strchr(" \t,;", next) != NULL &&
+           slice_equal_nocase(slice_make(type.data, form.bytes), form);
 }
 
 /* RFC 2046 section 5.1.1: bcharsnospace, and space but at the end. */
@@ -54,18 +59,31 @@ is_boundary(struct slice text)
     return text.bytes > 0 && text.data[text.bytes - 1] != ' ';
 }
 
+/* The first place of word in text, in either case, and what follows. */
+static void
+find_word(struct slice text, struct slice word, struct slice *found)
+{
+    while (text.bytes >= word.bytes &&
+           !slice_equal_nocase(slice_make(text.data, word.bytes), word))
+        text = slice_skip(text, 1);
+    *found = text;
+}
+
 const char *
 multipart_boundary(struct slice field, char *boundary, size_t *bytes)
 {
     enum parameter_result result;
     struct parameter p;
+    struct slice first = { NULL, 0 };
     bool is_found = false;
 
-    content_field_take_value(&field);
+    if (content_field_take_value(&field).bytes != sizeof("multipart/form-data") - 1)
+        return "the Content-Type of a form is malformed";
+    find_word(field, SLICE("boundary"), &first);
     while ((result = parameter_next(&field, &p)) == PARAMETER_FOUND) {
         if (!slice_equal_nocase(p.name, SLICE("boundary")))
             continue;
-        if (is_found || p.is_extended)
+        if (is_found || p.is_extended || p.name.data != first.data) /* PHP takes the first */
             return "the boundary is given in more than one way";
         if (p.value.bytes > MULTIPART_BOUNDARY_MAX)
             return "the boundary is longer than 70 bytes";
@@ -202,6 +220,16 @@ is_plain_encoding(struct slice value)
 }
 
 static bool
+is_multipart(struct slice type)
+{
+    static const struct slice start = SLICE_INIT("multipart/");
+
+    if (type.bytes > start.bytes)
+        type.bytes = start.bytes;
+    return slice_equal_nocase(type, start);
+}
+
+static bool
 is_name(struct slice name)
 {
     for (size_t i = 0; i < name.bytes; i++)
@@ -236,6 +264,8 @@ read_line(struct multipart *form, struct slice line)
         return "a part has two fields Content-Type";
     form->has_type = true;
     form->part.content_type = value;
+    if (is_multipart(value)) /* RFC 7578 section 4.3: a few read the files in there */
+        return "a part has parts itself";
     return NULL;
 }
 

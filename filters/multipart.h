@@ -64,7 +64,8 @@ struct multipart {
     char delimiter[MULTIPART_BOUNDARY_MAX + 4]; /* CR LF "--" boundary */
 };
 
-/* Whether a Content-Type is multipart/form-data, whatever its parameters are. */
+/* Whether some receiver takes a Content-Type for multipart/form-data: whatever its parameters
+ * are, and whatever follows the word ("multipart/form-data, x", as PHP reads it). */
 bool multipart_is_form(struct slice content_type);
 
 /* Finds the boundary in the Content-Type of a form and copies it to boundary, which has room

@@ -21,13 +21,28 @@ struct filter_run {
     } at[SIDE_COUNT];
 };
 
+static const struct filter_chain *
+chain_of_route(const struct exchange *ex)
+{
+    if (ex->site == NULL)
+        return NULL;
+    return ex->route == NULL ? ex->site->all.chain : ex->route->chain;
+}
+
+void
+pipeline_fetch_ids(const struct exchange *ex, struct slice ids[2])
+{
+    const struct filter_chain *chains[] = { ex->listener->chain, chain_of_route(ex) };
+
+    for (unsigned i = 0; i < 2; i++)
+        ids[i] = chains[i] != NULL ? chains[i]->fetch_id : slice_make("", 0);
+}
+
 void
 pipeline_begin(struct exchange *ex)
 {
     const struct filter_chain *of_listener = ex->listener->chain;
-    const struct filter_chain *of_route = ex->site == NULL    ? NULL
-                                          : ex->route == NULL ? ex->site->all.chain
-                                                              : ex->route->chain;
+    const struct filter_chain *of_route = chain_of_route(ex);
     size_t bytes = (of_listener != NULL ? of_listener->state_bytes : 0) +
                    (of_route != NULL ? of_route->state_bytes : 0);
     struct filter_run *run;

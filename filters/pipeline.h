@@ -19,6 +19,10 @@ enum filter_verdict pipeline_request(struct exchange *ex);
 enum filter_verdict pipeline_fetch(struct exchange *ex);
 enum filter_verdict pipeline_deliver(struct exchange *ex);
 
+/* For the key of a cache: which filters work on what is fetched, and how. Two parts; mostly
+ * both are empty. */
+void pipeline_fetch_ids(const struct exchange *ex, struct slice ids[2]);
+
 /* Calls every end hook. */
 void pipeline_end(struct exchange *ex);
 

@@ -24,7 +24,9 @@
 #include <inttypes.h>
 
 #define LIMITS_MAX 8
-#define BUSY_LOOK_MS 64 /* how often is looked whether one of so many at a time has left */
+#define BUSY_LOOK_MS 64   /* how often is looked whether one of so many at a time has left */
+#define LOOK_MAX_MS 1024u /* ... and, at most, whether the process is to stop */
+#define STOPPING_MS 2000u /* for how long who waits keeps it from that */
 
 enum on_limit { ON_LIMIT_REJECT, ON_LIMIT_DELAY, ON_LIMIT_LOG };
 
@@ -223,7 +225,16 @@ on_due(struct timer *timer)
 static uint32_t
 timer_ms(uint64_t ms)
 {
+    if (ms > LOOK_MAX_MS)
+        return LOOK_MAX_MS;
     return ms > 1 ? 1u << (63 - __builtin_clzll(ms)) : 1;
+}
+
+static uint32_t
+max_delay_ms(const struct rate_limit_conf *conf, const struct worker *worker)
+{
+    return worker->is_draining && conf->max_delay_ms > STOPPING_MS ? STOPPING_MS
+                                                                    : conf->max_delay_ms;
 }
 
 /* Waits for the limit at state->at, which is over. False: it would take too long, or too many
@@ -242,7 +253,7 @@ wait(const struct rate_limit_conf *conf, struct rate_limit_state *state, uint64_
     waited_ms = now_ms - state->since_ms;
     if (said->conf->concurrency > 0 && retry_ms > BUSY_LOOK_MS)
         retry_ms = BUSY_LOOK_MS;
-    if (waited_ms + retry_ms > conf->max_delay_ms)
+    if (waited_ms + retry_ms > max_delay_ms(conf, state->ex->worker))
         return false;
     if (!state->is_waiting) {
         if (!limit_enter(conf->delayed.limit, key))

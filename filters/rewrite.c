@@ -13,7 +13,6 @@
 
 #include "filters/content_field.h"
 #include "filters/field_set.h"
-#include "filters/rewrite_insert.h"
 #include "filters/rewrite_options.h"
 
 #define BUFFER_BYTES 16384u
@@ -299,6 +298,8 @@ rewrite_fields(const struct rewrite_conf *conf, struct exchange *ex)
 static enum filter_verdict
 response_head(const struct rewrite_conf *conf, struct state *state, struct exchange *ex)
 {
+    if (ex->response.status == 304)
+        content_not_modified(ex);
     if (conf->rules != NULL && ex->response.body != &ex->made_up.source)
         rewrite_fields(conf, ex);
     return plan_response(conf, &state->response, ex);

@@ -105,6 +105,7 @@ rewrite_find(struct rewrite_search *search, const struct rewrite_text *text,
 void
 rewrite_search_shift(struct rewrite_search *search, size_t bytes)
 {
+    search->passed += bytes;
     for (unsigned i = 0; i <= search->rules->regex_count; i++) {
         struct rewrite_candidate *candidate = &search->candidates[i];
         struct rewrite_found *found = &candidate->found;

@@ -480,5 +480,7 @@ html_places_read(struct html_places *html, const char *data, size_t bytes)
 unsigned
 html_places_end(struct html_places *html)
 {
+    if (html->state != TEXT && html->state != OPEN && html->state != RAW)
+        return 0;
     return take_places(html, begin_body(html) | BIT(BODY_END));
 }

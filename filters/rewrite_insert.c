@@ -2,7 +2,7 @@
 /* rewrite_insert.c - puts texts where head and body begin and end. */
 #include "config.h"
 
-#include "filters/rewrite_insert.h"
+#include "filters/rewrite_inside.h"
 
 void
 rewrite_inserter_init(struct rewrite_inserter *inserter, const struct slice *texts)
@@ -11,19 +11,6 @@ rewrite_inserter_init(struct rewrite_inserter *inserter, const struct slice *tex
     for (unsigned i = 0; i < HTML_PLACES; i++)
         if (texts[i].bytes == 0)
             inserter->html.done |= 1u << i;
-}
-
-/* Returns how much of text there was room for. */
-static size_t
-put(struct transform_step *step, struct slice text)
-{
-    size_t room = step->out_bytes - step->made;
-    size_t bytes = text.bytes < room ? text.bytes : room;
-
-    if (bytes > 0)
-        memcpy(step->out + step->made, text.data, bytes);
-    step->made += bytes;
-    return bytes;
 }
 
 /* Has it all: nothing is left to be inserted, and nothing is on its way. */
@@ -42,7 +29,7 @@ put_due(struct rewrite_inserter *inserter, struct transform_step *step)
     for (unsigned i = 0; i < HTML_PLACES; i++) {
         if (!(inserter->places & 1u << i))
             continue;
-        inserter->text_at += put(step, slice_skip(inserter->texts[i], inserter->text_at));
+        inserter->text_at += rewrite_put(step, slice_skip(inserter->texts[i], inserter->text_at));
         if (inserter->text_at < inserter->texts[i].bytes)
             return false;
         inserter->places &= ~(1u << i);
@@ -51,8 +38,8 @@ put_due(struct rewrite_inserter *inserter, struct transform_step *step)
     }
     if (!inserter->is_stop)
         return true;
-    inserter->held_at += put(step, slice_make(html->held + inserter->held_at,
-                                              html->held_bytes - inserter->held_at));
+    inserter->held_at += rewrite_put(step, slice_make(html->held + inserter->held_at,
+                                                      html->held_bytes - inserter->held_at));
     if (inserter->held_at < html->held_bytes)
         return false;
     inserter->held_at = html->held_bytes = 0;
@@ -70,27 +57,20 @@ read_some(struct rewrite_inserter *inserter, struct transform_step *step)
 
     if (!is_done(inserter))
         read = html_places_read(&inserter->html, step->in + step->taken, bytes);
-    put(step, slice_make(step->in + step->taken, read.pass));
+    rewrite_put(step, slice_make(step->in + step->taken, read.pass));
     step->taken += read.pass + read.held_more;
     inserter->places = read.places;
     inserter->is_stop = read.is_stop;
 }
 
-/* A mark of byte order of UTF-16: nothing in there is what it seems to be. */
-static bool
-is_wide(struct rewrite_inserter *inserter, const struct transform_step *step)
-{
-    if (inserter->has_begun || step->in_bytes == 0)
-        return false;
-    inserter->has_begun = true;
-    return (unsigned char)step->in[0] >= 0xfe;
-}
-
 enum transform_result
 rewrite_inserter_work(struct rewrite_inserter *inserter, struct transform_step *step)
 {
-    if (is_wide(inserter, step))
-        inserter->html.done = HTML_ALL;
+    if (!inserter->has_begun && step->in_bytes > 0) {
+        inserter->has_begun = true;
+        if (rewrite_is_wide(step->in[0]))
+            inserter->html.done = HTML_ALL;
+    }
     while (put_due(inserter, step) && step->taken < step->in_bytes &&
            step->made < step->out_bytes)
         read_some(inserter, step);

@@ -107,11 +107,14 @@ struct rewrite_candidate {
 struct rewrite_search {
     const struct rewrite_rules *rules;
     struct rewrite_candidate *candidates; /* literals, then each expression */
-    unsigned rejections; /* of matches that went on beyond max_match */
+    uint64_t passed;     /* bytes of text that are behind us */
+    uint64_t effort;     /* bytes of text that expressions looked at for nothing, or not yet */
     bool has_no_regexes; /* a limit was hit */
 };
 
-#define REWRITE_REJECTIONS_MAX 2000u
+/* More effort is a limit that was hit: so much, and so much for each byte that passed. */
+#define REWRITE_EFFORT_FREE (8u * 1024 * 1024)
+#define REWRITE_EFFORT_EACH 64u
 
 /* Memory of arena. -1: it is spent. */
 int rewrite_search_init(struct rewrite_search *search, const struct rewrite_rules *rules,
@@ -137,6 +140,27 @@ void *rewrite_regex_new(const char *text, bool ignore_case, unsigned *groups,
                         struct arena *arena, struct err *err);
 
 /* ---- replacing */
+
+/* Returns how much of text there was room for. */
+static inline size_t
+rewrite_put(struct transform_step *step, struct slice text)
+{
+    size_t room = step->out_bytes - step->made;
+    size_t bytes = text.bytes < room ? text.bytes : room;
+
+    if (bytes > 0)
+        memcpy(step->out + step->made, text.data, bytes);
+    step->made += bytes;
+    return bytes;
+}
+
+/* Whether content that begins so does with a mark of byte order of UTF-16: in there nothing is
+ * what it seems to be. */
+static inline bool
+rewrite_is_wide(char first)
+{
+    return (unsigned char)first >= 0xfe;
+}
 
 struct rewrite_replacer {
     struct rewrite_search search;
@@ -195,7 +219,27 @@ struct html_step {
 /* Reads on, up to the next stop or to the end of in. */
 struct html_step html_places_read(struct html_places *html, const char *in, size_t bytes);
 
-/* At the end of content: the places that are left. Then what is held goes on. */
+/* At the end of content: the places that are left; none within a tag or a comment that was not
+ * ended. Then what is held goes on. */
 unsigned html_places_end(struct html_places *html);
+
+/* ---- inserting */
+
+struct rewrite_inserter {
+    struct html_places html;
+    const struct slice *texts; /* HTML_PLACES of them */
+    size_t text_at;
+    unsigned places;           /* bits: being put */
+    unsigned inserted;         /* so far */
+    uint8_t held_at;
+    bool is_stop, has_begun, is_ended;
+};
+
+/* Borrows texts, of which empty ones are not inserted. */
+void rewrite_inserter_init(struct rewrite_inserter *inserter, const struct slice *texts);
+
+/* As struct transform_ops has it. */
+enum transform_result rewrite_inserter_work(struct rewrite_inserter *inserter,
+                                            struct transform_step *step);
 
 #endif

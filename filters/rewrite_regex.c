@@ -227,6 +227,15 @@ attempt(struct rewrite_search *search, struct scratch *scratch, const struct rew
     return true;
 }
 
+/* Other rules' matches, or ones that are too long, may make an expression look at the same text
+ * from each of its bytes on. */
+static bool
+is_too_much(struct rewrite_search *search, size_t effort)
+{
+    search->effort += effort;
+    return search->effort > REWRITE_EFFORT_FREE + REWRITE_EFFORT_EACH * search->passed;
+}
+
 void
 rewrite_regex_search(struct rewrite_search *search, const struct rewrite_rule *rule,
                      const struct rewrite_text *text, struct rewrite_candidate *candidate)
@@ -239,8 +248,10 @@ rewrite_regex_search(struct rewrite_search *search, const struct rewrite_rule *r
         return;
     }
     while (!attempt(search, scratch, rule, text, candidate))
-        if (search->rejections++ >= REWRITE_REJECTIONS_MAX) {
+        if (is_too_much(search, text->end - candidate->from)) {
             tell(candidate, REWRITE_LIMIT, candidate->from);
             return;
         }
+    if (candidate->answer == REWRITE_UNSURE && is_too_much(search, text->end - candidate->from))
+        tell(candidate, REWRITE_LIMIT, candidate->from);
 }

@@ -33,12 +33,13 @@ rewrite_replacer_fini(struct rewrite_replacer *r)
 
 /* ---- input */
 
+/* Not for every match: what is left has room for the longest one still. */
 static void
 make_room(struct rewrite_replacer *r)
 {
     size_t bytes = r->at > REWRITE_CONTEXT ? r->at - REWRITE_CONTEXT : 0;
 
-    if (bytes == 0)
+    if (bytes < MORE_BYTES / 2)
         return;
     memmove(r->window, r->window + bytes, r->end - bytes);
     r->at -= bytes;
@@ -68,23 +69,10 @@ fill(struct rewrite_replacer *r, struct transform_step *step)
 
 /* ---- output */
 
-/* Returns how much of text there was room for. */
-static size_t
-put(struct transform_step *step, struct slice text)
-{
-    size_t room = step->out_bytes - step->made;
-    size_t bytes = text.bytes < room ? text.bytes : room;
-
-    if (bytes > 0)
-        memcpy(step->out + step->made, text.data, bytes);
-    step->made += bytes;
-    return bytes;
-}
-
 static bool
 put_clear(struct rewrite_replacer *r, struct transform_step *step)
 {
-    size_t bytes = put(step, slice_make(r->window + r->at, r->clear));
+    size_t bytes = rewrite_put(step, slice_make(r->window + r->at, r->clear));
 
     r->at += bytes;
     r->clear -= bytes;
@@ -111,7 +99,7 @@ put_match(struct rewrite_replacer *r, struct transform_step *step)
 
     while (r->part < rule->part_count) {
         struct slice text = slice_skip(text_of_part(r, &rule->parts[r->part]), r->part_at);
-        size_t bytes = put(step, text);
+        size_t bytes = rewrite_put(step, text);
 
         r->part_at += bytes;
         if (bytes < text.bytes)
@@ -130,7 +118,8 @@ put_match(struct rewrite_replacer *r, struct transform_step *step)
 static enum transform_result
 pass(struct transform_step *step)
 {
-    step->taken += put(step, slice_make(step->in + step->taken, step->in_bytes - step->taken));
+    step->taken += rewrite_put(step, slice_make(step->in + step->taken,
+                                                step->in_bytes - step->taken));
     if (step->taken < step->in_bytes)
         return TRANSFORM_MORE;
     return step->is_end || step->is_flush ? TRANSFORM_DONE : TRANSFORM_MORE;
@@ -176,12 +165,25 @@ put_all(struct rewrite_replacer *r, struct transform_step *step)
     return put_clear(r, step) && (!r->has_found || put_match(r, step));
 }
 
+/* False: there is no content yet, or no memory. */
+static bool
+begin(struct rewrite_replacer *r, const struct transform_step *step)
+{
+    if (r->window != NULL || r->is_off)
+        return true;
+    if (step->in_bytes == 0)
+        return false;
+    if (rewrite_is_wide(step->in[0]))
+        r->is_off = true;
+    else
+        r->window = malloc(r->room);
+    return r->window != NULL || r->is_off;
+}
+
 enum transform_result
 rewrite_replacer_work(struct rewrite_replacer *r, bool must_end, struct transform_step *step)
 {
-    if (r->window == NULL && step->in_bytes > 0)
-        r->window = malloc(r->room);
-    if (r->window == NULL)
+    if (!begin(r, step))
         return step->in_bytes > 0 ? TRANSFORM_FAILED : TRANSFORM_DONE;
     for (;;) {
         size_t taken;
@@ -197,7 +199,7 @@ rewrite_replacer_work(struct rewrite_replacer *r, bool must_end, struct transfor
         if (r->has_limit && must_end)
             return TRANSFORM_FAILED;
     }
-    if (r->left_bytes == 0) { /* too long: the rest goes on as it is */
+    if (r->left_bytes == 0 && step->taken < step->in_bytes) { /* the rest goes on as it is */
         r->is_off = r->has_limit = true;
         return must_end ? TRANSFORM_FAILED : pass(step);
     }

@@ -3,7 +3,8 @@
  *
  * A first look tells whether there is anything to take out at all and whether the query
  * is signed, so that most URLs are only read. Parameters end at "&", names at "=";
- * nothing is decoded, as what is left has to be what came.
+ * nothing is decoded, as what is left has to be what came. Some servers end parameters at
+ * ";", too: what has one stays, as it may be more than it seems.
  */
 #include "config.h"
 
@@ -100,9 +101,15 @@ is_named(struct slice name, const struct strings *more)
 }
 
 static bool
-is_tracking(struct slice name, const struct strings *more)
+is_tracking_name(struct slice name, const struct strings *more)
 {
     return field_set_has_other(&tracking_known, name) || is_named(name, more);
+}
+
+static bool
+is_tracking(struct slice parameter, struct slice name, const struct strings *more)
+{
+    return is_tracking_name(name, more) && slice_find(parameter, ';') < 0;
 }
 
 int
@@ -145,11 +152,11 @@ is_to_be_stripped(struct slice query, const struct strings *more)
     bool is_tracked = false;
 
     for (struct slice rest = query; !is_tracked && next_parameter(&rest, &parameter, &name);)
-        is_tracked = is_tracking(name, more);
+        is_tracked = is_tracking(parameter, name, more);
     if (!is_tracked)
         return false;
     while (next_parameter(&query, &parameter, &name))
-        if (is_signature(name) && !is_tracking(name, more))
+        if (is_signature(name) && !is_tracking(parameter, name, more))
             return false;
     return true;
 }
@@ -171,7 +178,7 @@ tracking_strip(struct slice url, const struct strings *more, struct arena *arena
         return slice_make("", 0);
     at = mempcpy(start, url.data, (size_t)(mark - url.data));
     for (char joint = '?'; next_parameter(&query, &parameter, &name);) {
-        if (is_tracking(name, more))
+        if (is_tracking(parameter, name, more))
             continue;
         *at++ = joint;
         at = mempcpy(at, parameter.data, parameter.bytes);

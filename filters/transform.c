@@ -82,6 +82,7 @@ drain(struct transform *t, bool is_end)
     struct transform_step step = { .in = "", .is_end = is_end, .is_flush = !is_end };
     bool is_done = false;
 
+    t->is_flushing = !is_end;
     while (!is_done && has_room(t)) {
         if (!work(t, &step, &is_done))
             return false;
@@ -95,7 +96,7 @@ drain(struct transform *t, bool is_end)
     if (is_end)
         t->is_done = true;
     else
-        t->is_dirty = t->is_flush_due = false;
+        t->is_dirty = t->is_flush_due = t->is_flushing = false;
     return true;
 }
 
@@ -160,6 +161,8 @@ fill(struct transform *t)
 {
     size_t budget = TURN_BYTES;
 
+    if (t->is_flushing && (!take_buffer(t) || !drain(t, false)))
+        return FLOW_FAILED;
     while (!t->is_done && !t->is_inner_ended && has_room(t)) {
         if (budget == 0 && t->end == 0) {
             loop_ready(t->loop, &t->task);

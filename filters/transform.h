@@ -21,7 +21,8 @@ struct transform_step {
     char *out;        /* room, of at least half the buffer */
     size_t out_bytes;
     bool is_end;      /* no input comes behind this */
-    bool is_flush;    /* what can be made of all the input so far is wanted now */
+    bool is_flush;    /* what can be made of all the input so far is wanted now; until that is
+                       * DONE, no more input comes */
     size_t taken;     /* result: of in */
     size_t made;      /* result: of out */
 };
@@ -56,6 +57,7 @@ struct transform {
     uint32_t flush_ms;
     bool is_dirty : 1;      /* work() has taken input since it was last flushed */
     bool is_flush_due : 1;
+    bool is_flushing : 1;   /* it has begun: no input before it is done */
     bool is_inner_ended : 1;
     bool is_done : 1;
     bool is_failed : 1;

@@ -47,7 +47,8 @@ struct signature {
 static const struct signature signatures[] = {
     MAGIC(ELF, 0, "\x7f" "ELF"), MAGIC(MACHO, 0, "\xfe\xed\xfa\xce"),
     MAGIC(MACHO, 0, "\xfe\xed\xfa\xcf"), MAGIC(MACHO, 0, "\xce\xfa\xed\xfe"),
-    MAGIC(MACHO, 0, "\xcf\xfa\xed\xfe"), MAGIC(DEX, 0, "dex\n0"), MAGIC(WASM, 0, "\0asm"),
+    MAGIC(MACHO, 0, "\xcf\xfa\xed\xfe"), MAGIC(MACHO, 0, "\xca\xfe\xba\xbf"),
+    MAGIC(DEX, 0, "dex\n0"), MAGIC(WASM, 0, "\0asm"),
     MAGIC(LNK, 0, "L\0\0\0\x01\x14\x02\0"), MAGIC(CHM, 0, "ITSF"),
     MAGIC(SWF, 0, "FWS"), MAGIC(SWF, 0, "CWS"), MAGIC(SWF, 0, "ZWS"), MAGIC(CRX, 0, "Cr24"),
     MAGIC(DEB, 0, "!<arch>\ndebian"), MAGIC(AR, 0, "!<arch>\n"),
@@ -95,13 +96,28 @@ has_at(struct slice start, size_t at, struct slice magic)
            memcmp(start.data + at, magic.data, magic.bytes) == 0;
 }
 
+static bool
+is_signed(struct slice start, const struct signature *s)
+{
+    return has_at(start, s->at, s->magic) &&
+           (s->second.data == NULL || has_at(start, s->second_at, s->second));
+}
+
 static enum type_id
 type_by_signature(struct slice start)
 {
     for (size_t i = 0; i < ARRAY_COUNT(signatures); i++)
-        if (has_at(start, signatures[i].at, signatures[i].magic) &&
-            (signatures[i].second.data == NULL ||
-             has_at(start, signatures[i].second_at, signatures[i].second)))
+        if (signatures[i].at == 0 && is_signed(start, &signatures[i]))
+            return signatures[i].type;
+    return TYPE_BINARY;
+}
+
+/* Behind those that are sure: other types may have the same bytes there. */
+static enum type_id
+type_by_later_signature(struct slice start)
+{
+    for (size_t i = 0; i < ARRAY_COUNT(signatures); i++)
+        if (signatures[i].at > 0 && is_signed(start, &signatures[i]))
             return signatures[i].type;
     return TYPE_BINARY;
 }
@@ -109,20 +125,28 @@ type_by_signature(struct slice start)
 /* ---- the whole */
 
 static enum type_id (*const finders[])(struct slice) = {
-    type_of_programs, type_of_containers, type_by_signature, type_of_texts,
+    type_of_programs, type_of_containers, type_by_signature, type_of_media,
+    type_by_later_signature, type_of_texts,
 };
+
+static enum type_id
+find_first(struct slice start)
+{
+    enum type_id id = TYPE_BINARY;
+
+    for (size_t i = 0; i < ARRAY_COUNT(finders) && id == TYPE_BINARY; i++)
+        id = finders[i](start);
+    return id;
+}
 
 const struct true_type *
 true_type_find(struct slice start)
 {
-    for (size_t i = 0; i < ARRAY_COUNT(finders); i++) {
-        enum type_id id = finders[i](start);
+    enum type_id id = find_first(start);
 
-        if (id != TYPE_BINARY)
-            return &types[id];
-    }
-    return &types[TYPE_BINARY];
+    return &types[types[id].classes == 0 && has_pdf(start) ? TYPE_PDF : id];
 }
+
 
 /* ---- sets */
 
@@ -165,4 +189,20 @@ true_types_has(const struct true_types *set, const struct true_type *type)
     size_t i = (size_t)(type - types);
 
     return (set->bits[i / 64] >> (i % 64)) & 1;
+}
+
+const struct true_type *
+true_types_find(const struct true_types *set, struct slice start)
+{
+    const struct true_type *type = true_type_find(start);
+
+    if (true_types_has(set, type))
+        return type;
+    if (true_types_has(set, &types[TYPE_PDF]) && has_pdf(start))
+        return &types[TYPE_PDF];
+    for (size_t i = 0; i < ARRAY_COUNT(signatures); i++)
+        if ((signatures[i].type == TYPE_TAR || signatures[i].type == TYPE_ISO) &&
+            true_types_has(set, &types[signatures[i].type]) && is_signed(start, &signatures[i]))
+            return &types[signatures[i].type];
+    return NULL;
 }

@@ -37,6 +37,9 @@ struct true_type {
  * not known. */
 const struct true_type *true_type_find(struct slice start);
 
+/* Whether PHP would run something in there, whatever it begins with. */
+bool true_type_has_php(struct slice start);
+
 /* A set of types. */
 struct true_types {
     uint64_t bits[TRUE_TYPES_MAX / 64];
@@ -45,6 +48,10 @@ struct true_types {
 /* Adds a type ("pe") or a class ("executable"). -1 with err: what would be accepted. */
 int true_types_add(struct true_types *set, struct slice word, struct err *err);
 bool true_types_has(const struct true_types *set, const struct true_type *type);
+
+/* The type of the set that content that begins with start is; or that it is as well, whatever
+ * it begins with, for readers who look elsewhere (PDF, tar, ISO 9660). NULL: none. */
+const struct true_type *true_types_find(const struct true_types *set, struct slice start);
 
 /* The classes that a media type, or a file extension, promises; 0: any. */
 unsigned true_type_classes_of_media(struct slice essence);

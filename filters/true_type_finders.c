@@ -25,10 +25,25 @@ has(struct slice start, struct slice part)
     return memmem(start.data, start.bytes, part.data, part.bytes) != NULL;
 }
 
+/* WHATWG MIME Sniffing section 3: bytes that no text has. */
+static bool
+is_binary(struct slice start)
+{
+    for (size_t i = 0; i < start.bytes; i++) {
+        unsigned c = byte_at(start, i);
+
+        if (c <= 8 || c == 0x0b || (c >= 0x0e && c <= 0x1a) || (c >= 0x1c && c <= 0x1f))
+            return true;
+    }
+    return false;
+}
+
 /* ---- programs */
 
-/* The header of DOS says at 60 where that of Windows is. Text that begins with "MZ" has no
- * bytes below 9 near there. */
+#define PE_AT_MOST (256u * 1024 * 1024) /* Windows loads none whose header is behind this */
+
+/* The header of DOS says at 60 where that of Windows is. It may be out of sight, and is
+ * believed then. */
 static enum type_id
 type_of_mz(struct slice start)
 {
@@ -37,9 +52,11 @@ type_of_mz(struct slice start)
     if (start.bytes < 64)
         return TYPE_DOS;
     at = little_32(start, 60);
-    if (at > start.bytes || start.bytes - at < 4)
-        return memchr(start.data, '\0', 64) != NULL ? TYPE_DOS : TYPE_BINARY;
-    return memcmp(start.data + at, "PE\0\0", 4) == 0 ? TYPE_PE : TYPE_DOS;
+    if (at <= start.bytes && start.bytes - at >= 4)
+        return memcmp(start.data + at, "PE\0\0", 4) == 0 ? TYPE_PE : TYPE_DOS;
+    if (!is_binary(slice_make(start.data, 64)))
+        return TYPE_BINARY; /* text may begin with "MZ" */
+    return at < PE_AT_MOST ? TYPE_PE : TYPE_DOS;
 }
 
 enum type_id
@@ -116,8 +133,9 @@ type_of_ole(struct slice start)
     return TYPE_OLE;
 }
 
-/* ISO 14496-12 section 4.3: a brand of what is in there. */
-static enum type_id
+/* ISO 14496-12 section 4.3: a brand of what is in there. The first bytes are a length, which
+ * other types' first bytes pass for. */
+enum type_id
 type_of_media(struct slice start)
 {
     static const struct entry_name brands[] = {
@@ -127,6 +145,8 @@ type_of_media(struct slice start)
     };
     struct slice brand = slice_skip(start, 8);
 
+    if (!slice_starts_with(slice_skip(start, 4), SLICE("ftyp")))
+        return TYPE_BINARY;
     for (size_t i = 0; i < ARRAY_COUNT(brands); i++)
         if (slice_starts_with(brand, brands[i].start))
             return brands[i].type;
@@ -136,22 +156,20 @@ type_of_media(struct slice start)
 enum type_id
 type_of_containers(struct slice start)
 {
-    struct slice head = start;
-
     if (slice_starts_with(start, SLICE("PK\3\4")) || slice_starts_with(start, SLICE("PK\5\6")) ||
-        slice_starts_with(start, SLICE("PK\7\10")))
+        slice_starts_with(start, SLICE("PK\7\10")) || slice_starts_with(start, SLICE("PK00PK\3\4")))
         return type_of_zip(start);
     if (slice_starts_with(start, SLICE("\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1")))
         return type_of_ole(start);
-    if (slice_starts_with(slice_skip(start, 4), SLICE("ftyp")))
-        return type_of_media(start);
-    /* Readers of PDF take its header anywhere in the first kilobyte. What begins as
-     * something else that is known stays that. */
-    if (slice_starts_with(start, SLICE("%PDF-")))
-        return TYPE_PDF;
-    if (head.bytes > 1024)
-        head.bytes = 1024;
-    return has(head, SLICE("\n%PDF-")) ? TYPE_PDF : TYPE_BINARY;
+    return slice_starts_with(start, SLICE("%PDF-")) ? TYPE_PDF : TYPE_BINARY;
+}
+
+bool
+has_pdf(struct slice start)
+{
+    if (start.bytes > 1024)
+        start.bytes = 1024;
+    return has(start, SLICE("%PDF-1.")) || has(start, SLICE("%PDF-2."));
 }
 
 /* ---- text */
@@ -184,15 +202,23 @@ is_html(struct slice text)
     return slice_starts_with(text, SLICE("<!--"));
 }
 
-/* WHATWG MIME Sniffing section 3: bytes that no text has. */
+/* Its opening tag, in either case. */
 static bool
-is_binary(struct slice start)
+begins_php(struct slice text)
 {
-    for (size_t i = 0; i < start.bytes; i++) {
-        unsigned c = byte_at(start, i);
+    return text.bytes >= 5 && slice_equal_nocase(slice_make(text.data, 5), SLICE("<?php"));
+}
 
-        if (c <= 8 || c == 0x0b || (c >= 0x0e && c <= 0x1a) || (c >= 0x1c && c <= 0x1f))
+bool
+true_type_has_php(struct slice start)
+{
+    const char *tag;
+
+    while ((tag = memmem(start.data, start.bytes, "<?", 2)) != NULL) {
+        start = slice_skip(start, (size_t)(tag - start.data));
+        if (begins_php(start))
             return true;
+        start = slice_skip(start, 2);
     }
     return false;
 }
@@ -208,7 +234,7 @@ type_of_texts(struct slice start)
         text = slice_skip(text, 3);
     while (text.bytes > 0 && is_space(text.data[0]))
         text = slice_skip(text, 1);
-    if (slice_starts_with(text, SLICE("<?php")) || slice_starts_with(text, SLICE("<?=")))
+    if (begins_php(text) || slice_starts_with(text, SLICE("<?=")))
         return TYPE_PHP;
     if (slice_starts_with(text, SLICE("<svg")))
         return TYPE_SVG;

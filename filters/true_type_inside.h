@@ -102,7 +102,11 @@ enum type_id { TRUE_TYPES(X) };
 
 /* Each: TYPE_BINARY when it is none of theirs. */
 enum type_id type_of_programs(struct slice start);   /* PE, DOS, Java or Mach-O */
-enum type_id type_of_containers(struct slice start); /* zip, OLE2, ISO base media, PDF */
+enum type_id type_of_containers(struct slice start); /* zip, OLE2, PDF */
+enum type_id type_of_media(struct slice start);      /* ISO base media */
 enum type_id type_of_texts(struct slice start);      /* HTML, XML, SVG, PHP, text */
+
+/* Whether readers of PDF take it for one: they look for its header in the first kilobyte. */
+bool has_pdf(struct slice start);
 
 #endif

@@ -49,12 +49,18 @@ refuse(const struct waf_conf *conf, struct exchange *ex, unsigned status, const 
 }
 
 static enum filter_verdict
-refuse_busy(const struct waf_conf *conf, struct exchange *ex)
+be_busy(const struct waf_conf *conf, struct exchange *ex)
 {
+    static const char why[] = "Too much is under way here. Please try again.";
+
     filter_count(ex, &counts, BUSY, 1);
     counter_up(ex->worker->counters, limits_hit);
     exchange_decide(ex, DECISION_FAILURE, &conf->filter.place, "waf: too much is to be judged");
-    exchange_answer(ex, 503, END_LIMIT, "Too much is under way here. Please try again.");
+    if (conf->mode == WAF_DETECT)
+        return FILTER_NEXT;
+    if (ex->solo != NULL)
+        ex->failure = (struct failure){ END_LIMIT, 503, NULL, why };
+    exchange_answer(ex, 503, END_LIMIT, why);
     return FILTER_ANSWER;
 }
 
@@ -148,16 +154,30 @@ ask(const struct waf_conf *conf, struct state *state, struct exchange *ex, enum 
     bool is_final = side == WAF_RESPONSE || conf->response_bytes == 0;
 
     if (state->of == NULL)
-        state->of = waf_case_new(conf->compiled, ex);
+        state->of = waf_case_new(conf->compiled, ex, conf->wait_ms);
     half->stage = STAGE_DONE;
     if (is_unread)
         filter_count(ex, &counts, UNREAD, 1);
     if (state->of == NULL || !waf_case_ask(state->of, side, half->holds && !is_unread
                                                                 ? &half->hold : NULL,
                                            is_unread, is_final))
-        return refuse_busy(conf, ex);
+        return be_busy(conf, ex);
     half->stage = STAGE_JUDGING;
     return FILTER_WAIT;
+}
+
+/* Content could not be held: it was cut short, or there is no memory for it now. */
+static enum filter_verdict
+without_hold(const struct waf_conf *conf, struct state *state, struct exchange *ex,
+             enum waf_side side)
+{
+    struct half *half = &state->halves[side];
+
+    if (conf->mode == WAF_DETECT && half->hold.state == HOLD_REFUSED)
+        return ask(conf, state, ex, side, true);
+    half->stage = STAGE_DONE;
+    hold_answer(ex, &half->hold);
+    return FILTER_ANSWER;
 }
 
 /* Asked again while it waits, or when the verdict is there. */
@@ -172,7 +192,7 @@ proceed(const struct waf_conf *conf, struct state *state, struct exchange *ex, e
     if (verdict == NULL)
         return FILTER_WAIT;
     state->halves[side].stage = STAGE_DONE;
-    return conclude(conf, ex, side, verdict);
+    return waf_case_is_late(state->of) ? be_busy(conf, ex) : conclude(conf, ex, side, verdict);
 }
 
 /* ---- requests */
@@ -207,17 +227,19 @@ hold(const struct waf_conf *conf, struct state *state, struct exchange *ex)
         return ask(conf, state, ex, WAF_REQUEST, false);
     if (half->hold.state == HOLD_PART)
         return too_long(conf, state, ex);
-    half->stage = STAGE_DONE;
-    hold_answer(ex, &half->hold);
-    return FILTER_ANSWER;
+    return without_hold(conf, state, ex, WAF_REQUEST);
 }
 
+/* By any line of the field: those who read it may take another one than the first. */
 static bool
 is_encoded(const struct fields *fields)
 {
-    struct slice coding = fields_get(fields, FIELD_CONTENT_ENCODING);
+    const struct field *field = NULL;
 
-    return coding.bytes > 0 && !slice_equal_nocase(coding, SLICE("identity"));
+    while ((field = fields_next(fields, FIELD_CONTENT_ENCODING, field)) != NULL)
+        if (field->value.bytes > 0 && !slice_equal_nocase(field->value, SLICE("identity")))
+            return true;
+    return false;
 }
 
 static enum filter_verdict
@@ -298,9 +320,7 @@ hold_answered(const struct waf_conf *conf, struct state *state, struct exchange 
         return FILTER_WAIT;
     if (half->hold.state == HOLD_WHOLE || half->hold.state == HOLD_PART)
         return ask(conf, state, ex, WAF_RESPONSE, half->hold.state == HOLD_PART);
-    half->stage = STAGE_DONE;
-    hold_answer(ex, &half->hold);
-    return FILTER_ANSWER;
+    return without_hold(conf, state, ex, WAF_RESPONSE);
 }
 
 /* Without content, or with such as is not judged, its head is. */

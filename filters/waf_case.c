@@ -15,6 +15,7 @@
 
 #include "filters/waf_inside.h"
 
+#include "server/base/clock.h"
 #include "server/generation.h"
 #include "server/snapshot.h"
 #include "server/users/job_threads.h"
@@ -35,6 +36,9 @@ struct waf_case {
     enum waf_side side;
     bool is_under_way;    /* a thread of the pool has it; the worker's alone */
     bool is_final;
+    bool is_late;         /* its turn came too late: nothing was judged */
+    uint32_t wait_ms;
+    uint64_t asked_ms;
     _Atomic bool is_unwanted;
     struct waf_transaction *transaction; /* while it goes on */
     struct waf_message message;          /* in memory */
@@ -95,12 +99,13 @@ pack(struct packer *packer, struct slice text)
     return copy;
 }
 
-/* Content that is not shown must not be announced: it would be found to be missing. */
+/* Content that is not shown must not be announced: it would be found to be missing, and the core
+ * rule set allows no coding (920450). */
 static bool
 is_about_content(const struct field *field)
 {
     return field->id == FIELD_CONTENT_LENGTH || field->id == FIELD_CONTENT_TYPE ||
-           field->id == FIELD_TRANSFER_ENCODING;
+           field->id == FIELD_CONTENT_ENCODING || field->id == FIELD_TRANSFER_ENCODING;
 }
 
 static size_t
@@ -148,6 +153,23 @@ pack_content(struct packer *packer, const struct hold *hold)
     return copy;
 }
 
+/* With those behind the content, which servers may take for any other. */
+static void
+pack_request(struct packer *packer, struct waf_case *of, const struct hold *hold, bool is_unread)
+{
+    static const struct fields none;
+    const struct fields *late = hold != NULL && hold->trailers != NULL ? hold->trailers : &none;
+    struct waf_message *message = &of->message;
+    struct waf_field *to = (struct waf_field *)message->fields;
+    size_t count;
+
+    message->method = pack(packer, of->ex->request.method_name).data;
+    message->target = pack(packer, of->ex->request.target).data;
+    count = pack_fields(packer, &of->ex->request.fields, to, is_unread);
+    message->field_count =
+        count + pack_fields(packer, late, packer->at != NULL ? to + count : NULL, false);
+}
+
 /* A transaction that goes on knows the request; a new one that is asked about the response
  * learns of it, but for its content. */
 static void
@@ -156,14 +178,10 @@ pack_message(struct packer *packer, struct waf_case *of, const struct hold *hold
     struct exchange *ex = of->ex;
     struct waf_message *message = &of->message;
 
-    if (of->transaction == NULL) {
-        message->method = pack(packer, ex->request.method_name).data;
-        message->target = pack(packer, ex->request.target).data;
-        message->field_count = pack_fields(packer, &ex->request.fields,
-                                           (struct waf_field *)message->fields,
-                                           of->side == WAF_REQUEST ? is_unread
-                                                                   : ex->request.has_body);
-    }
+    if (of->side == WAF_REQUEST)
+        pack_request(packer, of, hold, is_unread);
+    else if (of->transaction == NULL)
+        pack_request(packer, of, NULL, ex->request.has_body);
     if (of->side == WAF_RESPONSE) {
         message->response_field_count = pack_fields(
             packer, &ex->response.fields, (struct waf_field *)message->response_fields, false);
@@ -237,7 +255,7 @@ copy_message(struct waf_case *of, const struct hold *hold, bool is_unread)
 /* ---- one case */
 
 struct waf_case *
-waf_case_new(struct waf_rules *rules, struct exchange *ex)
+waf_case_new(struct waf_rules *rules, struct exchange *ex, uint32_t wait_ms)
 {
     struct waf_case *of = calloc(1, sizeof(*of));
 
@@ -246,6 +264,7 @@ waf_case_new(struct waf_rules *rules, struct exchange *ex)
     of->worker = ex->worker;
     of->ex = ex;
     of->rules = waf_rules_ref(rules);
+    of->wait_ms = wait_ms;
     return of;
 }
 
@@ -294,7 +313,8 @@ run(struct job *job)
 {
     struct waf_case *of = container_of(job, struct waf_case, job);
 
-    if (!atomic_load_explicit(&of->is_unwanted, memory_order_relaxed))
+    of->is_late = clock_monotonic_ms() - of->asked_ms > of->wait_ms;
+    if (!of->is_late && !atomic_load_explicit(&of->is_unwanted, memory_order_relaxed))
         judge(of);
     if (of->is_final || atomic_load_explicit(&of->is_unwanted, memory_order_relaxed)) {
         waf_transaction_end(of->transaction);
@@ -315,6 +335,7 @@ waf_case_ask(struct waf_case *of, enum waf_side side, const struct hold *hold, b
     of->is_final = is_final;
     of->job.run = run;
     of->mail.deliver = on_judged;
+    of->asked_ms = clock_monotonic_ms();
     if (!copy_message(of, hold, is_unread))
         return false;
     if (!job_pool_put(&pool, &of->job)) {
@@ -330,6 +351,12 @@ const struct waf_verdict *
 waf_case_verdict(const struct waf_case *of)
 {
     return of->is_under_way ? NULL : &of->verdict;
+}
+
+bool
+waf_case_is_late(const struct waf_case *of)
+{
+    return of->is_late;
 }
 
 /* Freeing a transaction takes a while, too: there may be rules that come last. */

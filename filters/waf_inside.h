@@ -37,6 +37,7 @@ struct waf_conf {
     uint64_t response_bytes; /* 0: responses are not looked at */
     struct strings response_types;
     int64_t status;
+    uint32_t wait_ms;
     bool tells;
     const char *audit_name;
 
@@ -71,8 +72,8 @@ struct waf_case;
 void waf_threads_use(void);
 void waf_threads_leave(void);
 
-/* NULL when memory is short. */
-struct waf_case *waf_case_new(struct waf_rules *rules, struct exchange *ex);
+/* wait_ms: how long it may wait for a thread. NULL when memory is short. */
+struct waf_case *waf_case_new(struct waf_rules *rules, struct exchange *ex, uint32_t wait_ms);
 
 /* Has the request, or the response, judged, with the content in hold (NULL: none; is_unread:
  * there is some that is not shown, so the rules see an empty one). is_final: nothing more
@@ -82,6 +83,9 @@ bool waf_case_ask(struct waf_case *of, enum waf_side side, const struct hold *ho
 
 /* NULL: it is still being judged. */
 const struct waf_verdict *waf_case_verdict(const struct waf_case *of);
+
+/* With a verdict: that there is none, as no thread was free in time. */
+bool waf_case_is_late(const struct waf_case *of);
 
 /* Ends it, whatever goes on. NULL is fine. */
 void waf_case_end(struct waf_case *of);

@@ -20,7 +20,7 @@ const struct option waf_options[] = {
     { .name = "mode", .type = OPTION_ENUM, .offset = offsetof(struct waf_conf, mode),
       .words = mode_words, .fallback = "block",
       .text = "block refuses what rules disallow; detect lets it pass and tells what would have "
-              "been refused." },
+              "been refused. What cannot be judged passes then, too." },
     { .name = "crs", .type = OPTION_BOOL, .offset = offsetof(struct waf_conf, crs),
       .fallback = "false",
       .text = "Use the OWASP core rule set, behind directives and rules." },
@@ -53,7 +53,7 @@ const struct option waf_options[] = {
       .offset = offsetof(struct waf_conf, request_bytes), .fallback = "1M",
       .max = 1024 * 1024 * 1024,
       .text = "Content of requests that is judged, up to this length; it is held until the "
-              "verdict. 0: none is, and it passes." },
+              "verdict. 0: none is, and it passes; heads are judged." },
     { .name = "larger", .type = OPTION_ENUM, .offset = offsetof(struct waf_conf, larger),
       .words = over_words, .fallback = "refuse",
       .text = "What becomes of longer content of requests: it is refused with 413, or passes and "
@@ -76,6 +76,10 @@ const struct option waf_options[] = {
       .fallback = "0", .max = 599,
       .text = "Of refusals, 400 to 599; 0: what the rule says, which is 403 unless it says "
               "otherwise." },
+    { .name = "max_wait", .type = OPTION_TIME, .offset = offsetof(struct waf_conf, wait_ms),
+      .fallback = "10s", .min = 1,
+      .text = "How long a message waits for a thread that judges it; then it is refused with "
+              "503." },
     { .name = "tell_rule", .type = OPTION_BOOL, .offset = offsetof(struct waf_conf, tells),
       .fallback = "false", .text = "The page of a refusal names the rule." },
     { .name = "audit", .type = OPTION_STRING, .offset = offsetof(struct waf_conf, audit_name),
@@ -129,6 +133,8 @@ waf_finish(void *arg, struct conf *all, struct arena *arena, struct err *err)
         return -1;
     if (waf_setup_finish(conf, arena, err) < 0)
         return -1;
+    if (conf->mode == WAF_DETECT)
+        conf->larger = conf->encoded = WAF_OVER_PASS;
     if (!waf_is_built_in)
         return err_set(err, "this Bascule was built without libmodsecurity, so there is no "
                        "firewall: install it (Debian: libmodsecurity-dev), then "

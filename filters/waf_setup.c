@@ -74,14 +74,16 @@ write_strings(FILE *out, const struct strings *strings)
         fprintf(out, "%s%.*s", i > 0 ? " " : "", SLICE_ARG(strings->items[i]));
 }
 
-/* The limits are ours to keep, before the library gets to see anything. */
+/* The limits are ours to keep, before the library gets to see anything. Access to content is
+ * on even if none is shown: without it the library skips all rules of phase 2, and most rules
+ * about heads are there. */
 static void
 write_engine(FILE *out, const struct waf_conf *conf)
 {
     fprintf(out,
             "SecRuleEngine On\n"
             "SecAuditEngine Off\n"
-            "SecRequestBodyAccess %s\n"
+            "SecRequestBodyAccess On\n"
             "SecRequestBodyLimit %" PRIu64 "\n"
             "SecRequestBodyNoFilesLimit %" PRIu64 "\n"
             "SecRequestBodyLimitAction Reject\n"
@@ -94,9 +96,8 @@ write_engine(FILE *out, const struct waf_conf *conf)
             "SecResponseBodyAccess %s\n"
             "SecDefaultAction \"phase:1,log,noauditlog,pass\"\n"
             "SecDefaultAction \"phase:2,log,noauditlog,pass\"\n",
-            conf->request_bytes > 0 ? "On" : "Off", conf->request_bytes + 1,
-            conf->request_bytes + 1, JSON_DEPTH_MAX, ARGUMENTS_MAX, PATTERN_STEPS_MAX,
-            PATTERN_STEPS_MAX, conf->response_bytes > 0 ? "On" : "Off");
+            conf->request_bytes + 1, conf->request_bytes + 1, JSON_DEPTH_MAX, ARGUMENTS_MAX,
+            PATTERN_STEPS_MAX, PATTERN_STEPS_MAX, conf->response_bytes > 0 ? "On" : "Off");
     if (conf->response_bytes > 0) {
         fprintf(out, "SecResponseBodyLimit %" PRIu64 "\nSecResponseBodyLimitAction Reject\n"
                      "SecResponseBodyMimeType ", conf->response_bytes + 1);
@@ -146,8 +147,7 @@ static void
 write_setup(FILE *out, const struct waf_conf *conf)
 {
     write_engine(out, conf);
-    if (conf->request_bytes > 0)
-        write_content_rules(out);
+    write_content_rules(out);
     if (conf->crs)
         write_core_settings(out, conf);
     if (conf->exclude.count > 0) {

@@ -54,10 +54,12 @@ add(struct places *places, struct exchange *ex, const struct cache_conf *conf, c
 }
 
 static void
-add_site(struct places *places, struct exchange *ex, struct site_conf *site)
+add_site(struct places *places, struct exchange *ex, const struct listener_conf *listener,
+         struct site_conf *site)
 {
     if (site == NULL || uri_normal_path(ex->request.path, &ex->arena).data == NULL)
         return;
+    ex->listener = (struct listener_conf *)listener;
     ex->site = site;
     ex->out = (struct upstream_request){ 0 };
     if (site_route(ex) != STEP_NEXT || ex->to.group == NULL || ex->route->cache.store == NULL)
@@ -92,11 +94,11 @@ cache_places_find(struct exchange *ex, const struct conf *conf,
         const struct listener_conf *listener = conf->listeners.items[i];
 
         if (listener->sites != NULL)
-            add_site(&places, ex, host_map_find(listener->sites, ex->request.host));
+            add_site(&places, ex, listener, host_map_find(listener->sites, ex->request.host));
         if (listener->mode->parent == NULL)
             continue;
         if (conf->forward_to_sites && conf->hosts != NULL)
-            add_site(&places, ex, host_map_find_named(conf->hosts, ex->request.host));
+            add_site(&places, ex, listener, host_map_find_named(conf->hosts, ex->request.host));
         add_internet(&places, ex, listener);
     }
     return places.count;

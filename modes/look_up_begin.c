@@ -7,6 +7,7 @@
 #include "modes/look_up_inside.h"
 
 #include "cache/cache_conf.h"
+#include "filters/pipeline.h"
 #include "modes/judge.h"
 #include "modes/reach.h"
 #include "modes/site_route.h"
@@ -211,6 +212,17 @@ by_rules(struct exchange *ex, struct slice source)
                : arena_printf(&ex->arena, "%.*s%.*s", SLICE_ARG(source), SLICE_ARG(rules));
 }
 
+static struct slice
+by_filters(struct exchange *ex, struct slice source)
+{
+    struct slice parts[3] = { source };
+
+    pipeline_fetch_ids(ex, &parts[1]);
+    return likely(parts[1].bytes == 0 && parts[2].bytes == 0)
+               ? source
+               : arena_join(&ex->arena, parts, ARRAY_COUNT(parts));
+}
+
 /* The URL as it goes upstream, which filters may have changed; as it was asked for, when it is
  * only asked what is stored. What a parent proxy is asked for comes without scheme and host, as
  * the key has them apart. */
@@ -234,7 +246,7 @@ url_upstream(struct exchange *ex)
 struct key_parts
 look_up_parts(struct exchange *ex)
 {
-    struct slice told = told_of(ex), source = by_rules(ex, source_of(ex));
+    struct slice told = told_of(ex), source = by_filters(ex, by_rules(ex, source_of(ex)));
     struct key_parts parts = {
         .source = likely(told.bytes == 0) ? source
                                           : arena_printf(&ex->arena, "%.*s\n%.*s",

@@ -693,7 +693,8 @@ const struct option conf_options[] = {
     { .name = "held_content", .type = OPTION_SIZE, .offset = offsetof(struct conf, held_bytes),
       .fallback = "256M", .min = MIB, .max = 1024ull * 1024 * MIB,
       .text = "Memory for content that filters hold back until they have seen enough of it, of all "
-              "exchanges together. What would need more gets 503." },
+              "exchanges together; decoders and a WAF may have as much again each. What would need "
+              "more gets 503." },
     { .name = "trail", .type = OPTION_SIZE, .offset = offsetof(struct conf, trail_bytes),
       .fallback = "1M", .max = 1024 * MIB,
       .text = "Memory of each worker thread for what was decided about exchanges of late: bascule "

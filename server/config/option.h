@@ -71,6 +71,7 @@ struct config_list {
 struct place {
     const char *file;
     unsigned line;
+    uint32_t digest; /* of what was written there; members of families only */
 };
 
 /* A setting in a parsed file; opaque to all but config/node.c. */

@@ -142,12 +142,13 @@ config_node_place(struct config_reader *reader, const struct config_node *node)
     const struct config_span *span;
 
     if (line == 0)
-        return (struct place){ "", 0 };
+        return (struct place){ .file = "" };
     span = config_source_span(reader->source, line);
     if (reader->files[span->file] == NULL)
         reader->files[span->file] =
             arena_copy(reader->arena, slice_of(reader->source->files[span->file])).data;
-    return (struct place){ reader->files[span->file], line - span->first_line + span->file_line };
+    return (struct place){ .file = reader->files[span->file],
+                           .line = line - span->first_line + span->file_line };
 }
 
 struct arena *
@@ -417,6 +418,39 @@ report_unknown(struct config_reader *reader, const struct shape *shape, const st
     report(reader, config_node_line(node), "%s", err.text);
 }
 
+/* The same for what is written in the same way, wherever that is. Settings nest only as far as
+ * the parser lets them. */
+static uint64_t
+digest_of(const struct config_node *node)
+{
+    static const struct hash_key fixed;
+    const char *name = config_node_name(node);
+    uint64_t parts[3] = { config_node_kind(node), hash_bytes(slice_of(name), &fixed), 0 };
+    double number;
+
+    switch (config_node_kind(node)) {
+    case CONFIG_GROUP:
+    case CONFIG_LIST:
+        for (size_t i = 0; i < config_node_count(node); i++)
+            parts[2] = parts[2] * 31 + digest_of(config_node_at(node, i));
+        break;
+    case CONFIG_TEXT:
+        parts[2] = hash_bytes(config_node_text(node), &fixed);
+        break;
+    case CONFIG_INT:
+        parts[2] = (uint64_t)config_node_int(node);
+        break;
+    case CONFIG_FLOAT:
+        number = config_node_float(node);
+        memcpy(&parts[2], &number, sizeof(number));
+        break;
+    case CONFIG_BOOL:
+        parts[2] = config_node_bool(node);
+        break;
+    }
+    return hash_bytes(slice_make((const char *)parts, sizeof(parts)), &fixed);
+}
+
 static void
 store_place(struct config_reader *reader, const struct shape *shape,
             const struct config_node *node, void *target)
@@ -426,6 +460,8 @@ store_place(struct config_reader *reader, const struct shape *shape,
     if (shape->place == NULL)
         return;
     place = config_node_place(reader, node);
+    if (shape->family_options != NULL)
+        place.digest = (uint32_t)digest_of(node);
     memcpy((char *)target + shape->place->offset, &place, sizeof(place));
 }
 

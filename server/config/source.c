@@ -471,7 +471,8 @@ config_source_place(const struct config_source *source, unsigned line)
 {
     const struct config_span *span = config_source_span(source, line);
 
-    return (struct place){ source->files[span->file], line - span->first_line + span->file_line };
+    return (struct place){ .file = source->files[span->file],
+                           .line = line - span->first_line + span->file_line };
 }
 
 int

@@ -355,6 +355,15 @@ tell_broken(struct h2_session *session)
     session->ops->on_broken(session);
 }
 
+/* Whether all is sent: a pump that was woken may have ended its stream, and RST_STREAM is still
+ * to be made then. */
+static bool
+is_idle(const struct h2_session *session)
+{
+    return session->out.first == NULL && session->waiters == 0 && list_is_empty(&session->news) &&
+           nghttp2_session_want_write(session->ng) == 0;
+}
+
 void
 h2_output_run(struct task *task)
 {
@@ -373,8 +382,7 @@ h2_output_run(struct task *task)
     tell_room(session);
     if (session->is_over || flow == FLOW_FAILED) {
         tell_broken(session);
-    } else if (flow == FLOW_END && session->out.first == NULL && session->waiters == 0 &&
-               list_is_empty(&session->news)) {
+    } else if (flow == FLOW_END && is_idle(session)) {
         task_cancel(task);
         session->ops->on_flushed(session);
     }

@@ -397,24 +397,15 @@ fields_mark(struct fields *fields)
 unsigned
 fields_remove_if(struct fields *fields, bool (*drop)(const struct field *, void *), void *arg)
 {
-    uint64_t present[ARRAY_COUNT(fields->present)] = { 0 };
-    uint32_t kept = 0;
-    unsigned dropped;
+    uint32_t kept = 0, count = fields->count;
 
-    for (uint32_t i = 0; i < fields->count; i++) {
-        const struct field *field = &fields->items[i];
-
-        if (drop(field, arg))
-            continue;
-        present[field->id / 64] |= UINT64_C(1) << (field->id % 64);
-        if (kept != i)
-            fields->items[kept] = *field;
-        kept++;
-    }
-    dropped = fields->count - kept;
+    for (uint32_t i = 0; i < count; i++)
+        if (!drop(&fields->items[i], arg))
+            fields->items[kept++] = fields->items[i];
     fields->count = kept;
-    memcpy(fields->present, present, sizeof(present));
-    return dropped;
+    if (kept < count)
+        fields_mark(fields);
+    return count - kept;
 }
 
 static bool

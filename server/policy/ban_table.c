@@ -224,6 +224,7 @@ length_ms(const struct ban_conf *conf, unsigned times)
     return ms < conf->max_time_ms ? ms : conf->max_time_ms;
 }
 
+/* A window that ends too late is of a clock, or an option, that was changed. */
 bool
 ban_count(const struct ban_conf *conf, const struct ban_key *key, uint64_t now_ms,
           const char *cause)
@@ -236,7 +237,7 @@ ban_count(const struct ban_conf *conf, const struct ban_key *key, uint64_t now_m
     make_slot(table, conf, key, now_ms, &slot);
     detail = detail_of(&slot);
     if (until_of(&slot) <= now_ms) {
-        if (detail->window_end_ms <= now_ms) {
+        if (detail->window_end_ms <= now_ms || detail->window_end_ms > now_ms + conf->window_ms) {
             detail->failures = 0;
             detail->window_end_ms = now_ms + conf->window_ms;
         }

@@ -6,7 +6,7 @@ import itertools
 import json
 import os
 
-from bascule_flow import (Client, Daemon, Origin, answer, ask, check, equal, get,
+from bascule_flow import (FACTOR, Client, Daemon, Origin, answer, ask, check, equal, get,
                           main, once, test)
 from caching import FRONTS, test_fronts, unique
 from judging import STAFF, Staff
@@ -41,7 +41,7 @@ FILTERS = """(
     { filter = "bans"; table = "who"; count = [ "401", "404" ]; },
     { filter = "bans"; table = "quick"; count = "4xx"; },
     { filter = "bans"; table = "drop"; count = "4xx"; action = "drop"; },
-    { filter = "bans"; table = "tar"; count = "4xx"; action = "tarpit"; delay = "400ms";
+    { filter = "bans"; table = "tar"; count = "4xx"; action = "tarpit"; delay = "@DELAY@ms";
       max_delayed = 1; },
     { filter = "bans"; table = "trial"; count = "4xx"; log_only = true; },
     { filter = "bans"; table = "clients"; count = "bad_request"; },
@@ -79,7 +79,8 @@ def origin():
 
 
 def start():
-    daemon = Daemon(CONF, ORIGIN=origin().port, FILTERS=FILTERS, NEVER=NEVER)
+    daemon = Daemon(CONF, ORIGIN=origin().port, NEVER=NEVER,
+                    FILTERS=FILTERS.replace("@DELAY@", str(int(500 * FACTOR))))
     os.mkdir(daemon.path("saved"))
     os.chmod(daemon.path("saved"), 0o777)  # whoever the worker process runs as
     return daemon
@@ -240,6 +241,18 @@ def _():
             until(lambda: asker.start(origin().port, PAGE, field) or
                   events("tarpitted") > before, "it does not wait")
             asker.reset()
+
+
+@test("who is in the tarpit does not keep the process from stopping")
+def _():
+    filters = FILTERS.replace("@DELAY@ms", "1h")
+    with Daemon(CONF, ORIGIN=origin().port, NEVER=NEVER, FILTERS=filters) as daemon:
+        daemon.command("ban", "add", "x", "--table", "tar")
+        with Client(daemon.address("web")) as client:
+            client.send(get(PAGE, "X-Tar: x"))
+            until(lambda: daemon.metrics().get(
+                'bascule_filter_events_total{filter="bans",event="tarpitted"}'), "it does not wait")
+            daemon.stop()
 
 
 @test_fronts("log only: nobody is kept out, and who would be is counted")

@@ -29,7 +29,13 @@ listeners = (
     { name = "open"; mode = "forward"; listen = "127.0.0.1:0"; http_ports = "1-65535";
       allow_destination = [ "127.0.0.0/8" ]; anonymity = "off"; cache = "main"; },
     { name = "other"; mode = "forward"; listen = "127.0.0.1:0"; http_ports = "1-65535";
-      allow_destination = [ "127.0.0.0/8" ]; cache = "main"; }
+      allow_destination = [ "127.0.0.0/8" ]; cache = "main"; },
+    { name = "hiding"; mode = "forward"; listen = "127.0.0.1:0"; http_ports = "1-65535";
+      allow_destination = [ "127.0.0.0/8" ]; cache = "main";
+      filters = ( { filter = "hide_server"; } ); },
+    { name = "hiding-too"; mode = "forward"; listen = "127.0.0.1:0"; http_ports = "1-65535";
+      allow_destination = [ "127.0.0.0/8" ]; cache = "main";
+      filters = ( { filter = "hide_server"; } ); }
 );
 groups = (
     { name = "site"; max_fails = 0; endpoints = [ "127.0.0.1:@ORIGIN@" ]; }
@@ -174,6 +180,18 @@ def _():
     with Client(proxy().address("other")) as client:
         is_hit(client.ask(get(f"http://127.0.0.1:{origin().port}{it.path}",
                               host=f"127.0.0.1:{origin().port}")), b"number 1")
+
+
+@test("what filters made of a fetched answer is for those who have the same filters")
+def _():
+    it = Page(origin(), FRESH, "Server: inner/1")
+    host = f"127.0.0.1:{origin().port}"
+    for listener, server, count in (("out", "inner/1", 1), ("hiding", None, 2),
+                                    ("hiding-too", None, 2), ("other", "inner/1", 2)):
+        with Client(proxy().address(listener)) as client:
+            found = client.ask(get(f"http://{host}{it.path}", host=host))
+        equal(found.get("server"), server, f"Server by {listener}")
+        equal(len(origin().seen(it.path)), count, f"requests at the origin after {listener}")
 
 
 POISON = ("X-Forwarded-Host: evil.test", "X-Forwarded-Proto: evil", "X-Forwarded-Port: 6666",

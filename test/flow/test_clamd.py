@@ -13,6 +13,7 @@ from bascule_flow import (WAIT, Client, CutShort, Daemon, Failure, Origin, Skip,
                           test)
 from caching import FRONTS, test_fronts, unique
 from clamd import EICAR, NAME, Clamd, ScriptedClamd, judge
+from h2 import WINDOW, h2c, request
 
 K = 1024
 
@@ -541,6 +542,37 @@ def _():
             check(len(sent) < (total >> 16), "all of it was taken")
             go.set()
             equal(len(client.read().body), total, "length")
+    server.close()
+
+
+@test("a verdict that comes while an HTTP/2 client gives no credit resets the stream later")
+def _():
+    go, ended = threading.Event(), threading.Event()
+
+    def finds(talk):
+        while len(talk.content) < WINDOW + 64 * K: # all that the window takes may pass
+            talk.chunk()
+        go.wait(WAIT)
+        talk.say(b"stream: Scripted-Test FOUND\0")
+        while talk.sock.recv(K):
+            pass
+        ended.set()
+
+    server = ScriptedClamd(finds)
+    path = unique("credit")
+    origin().on(path, answer(filler(300 * K)))
+    with odd('whole = "16K";', server.address) as daemon:
+        with h2c(daemon.address("web")).greet() as stream:
+            stream.is_generous = False
+            number = stream.open(request(path))
+            content = stream.answers[number]
+            stream.until(lambda: content.received == WINDOW, "what the window takes")
+            go.set()
+            check(ended.wait(WAIT), "the scan goes on")
+            stream.give_credit(0, WINDOW)
+            stream.give_credit(number, WINDOW)
+            stream.until(lambda: content.reset is not None, "RST_STREAM")
+            equal((content.received, content.is_complete), (WINDOW, False), "content")
     server.close()
 
 

@@ -92,6 +92,7 @@ def _(front):
     path = serve()
     response = ask_front(front, path, ACCEPT, "Cache-Control: no-transform")
     expect_coded(response, None)
+    equal(response.get("Vary"), "Accept-Encoding", "Vary, as others get it coded")
 
 
 @test_fronts("fields tell of the coded content, and HEAD says what GET would")
@@ -170,6 +171,7 @@ def _(front):
         response = ask_front(front, path, ACCEPT, "Range: bytes=0-1999")
         equal((response.status, response.get("Content-Encoding")), (206, None), "a part")
         equal((response.body, response.get("ETag")), (PAGE[:2000], '"x"'), "a part")
+        equal(response.get("Vary"), "Accept-Encoding", "Vary, as the whole has it")
         expect_coded(ask_front(front, path, ACCEPT), "gzip")
     path = serve()
     expect_coded(ask_front(front, path, ACCEPT, "Range: lines=1-2"), None)

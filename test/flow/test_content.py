@@ -108,6 +108,23 @@ def _(front):
     equal(fetch(front, b"?", "Content-Encoding: unknown").status, 403, "an unknown coding")
 
 
+@test_fronts("no other words about it let a program pass")
+def _(front):
+    for kind in ("text/event-stream", "application/grpc", "multipart/x-mixed-replace"):
+        body = b"\x50\x4b\3\4" + bytes(26) + b"META-INF/MANIFEST.MF" + bytes(500)
+        equal(fetch(front, body, f"Content-Type: {kind}").status, 403, f"a jar called {kind}")
+    for status in ("300 Multiple Choices", "302 Found", "404 Not Found"):
+        equal(fetch(front, None, handler=answer(EXE, "Location: /x", status=status)).status, 403,
+              status)
+    for fields in (("Content-Type: text/plain", "Content-Type: video/mp4"),
+                   ("Content-Type: text/plain, video/mp4",), ("Content-Type: video/mp4, x",),
+                   ("Content-Disposition: inline", "Content-Disposition: a; filename=x.scr")):
+        equal(fetch(front, b"x", *fields).status, 403, str(fields))
+    equal(fetch(front, b"x", path=unique("a") + ".s%63r").status, 403, "an escaped path")
+    equal(fetch(front, b"\x7fELF\n%PDF-1.4\n", "Content-Type: application/pdf").status, 403,
+          "a program that has PDF in it")
+
+
 @test_fronts("what was cached by way of others is judged like all")
 def _(front):
     for body, status in ((EXE, 403), (b"fine", 200)):
@@ -240,7 +257,10 @@ def _(front):
     equal(upload(front, EXE, "application/octet-stream").status, 403, "a program")
     equal(upload(front, b"x", "text/plain", path="/a.scr", method="PUT").status, 403, "a name")
     equal(upload(front, JPEG, "image/jpeg", path="/a.jpg", method="PUT").status, 200, "an image")
-    equal(upload(front, b"a=b", "application/x-www-form-urlencoded").status, 200, "fields")
+    fields = "application/x-www-form-urlencoded"
+    equal(upload(front, b"a=b", fields).status, 200, "fields")
+    equal(upload(front, EXE, fields).status, 403, "a program called fields")
+    equal(upload(front, b"a=b", fields, path="/a.s%63r/", method="PUT").status, 403, "a name")
 
 
 @test("a form that comes one byte at a time")

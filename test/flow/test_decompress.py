@@ -80,6 +80,28 @@ def _(front):
         equal((response.get("ETag"), response.get("Vary")), ('"abc"', "Accept-Encoding"), "fields")
 
 
+@test_fronts("the weak tag of decoded content means the origin's strong one")
+def _(front):
+    path = unique()
+    asked = []
+
+    def serve_tag(request, _link):
+        if request.has("If-Match"):
+            asked.append(request.get("If-Match"))
+        if '"abc"' in (request.get("If-None-Match") or ""):
+            return head("HTTP/1.1 304 Not Modified", 'ETag: "abc"')
+        return answer(gzip.compress(PAGE), HTML, "Content-Encoding: gzip", 'ETag: "abc"')
+
+    origin().on(path, serve_tag)
+    response = ask_front(front, path)
+    equal((response.body, response.get("ETag")), (PAGE, 'W/"abc"'), "decoded")
+    response = ask_front(front, path, 'If-None-Match: W/"abc"')
+    equal((response.status, response.get("ETag")), (304, 'W/"abc"'), "known again")
+    equal(response.get("Vary"), "Accept-Encoding", "Vary of a 304")
+    ask_front(front, path, 'If-Match: W/"abc"', method="PUT", body=b"x")
+    equal(asked, ['"abc"'], "If-Match")
+
+
 @test_fronts("no-transform, parts and unknown codings stay")
 def _(front):
     data = gzip.compress(PAGE)
@@ -230,6 +252,7 @@ def _():
         metrics = daemon.command("status", "--metrics")
         check('bascule_filter_events_total{filter="decompress",event="stopped"} 1' in metrics,
               "not counted")
+        check("\nbascule_decoders_bytes 0\n" in metrics, "decoders were left over")
 
 
 # ---- requests

@@ -32,7 +32,8 @@ listeners = (
 groups = ( { name = "origin"; max_fails = 0; endpoints = ( { to = "127.0.0.1:@ORIGIN@"; } ); } );
 sites = ( { name = "all"; default = true; group = "origin"; cache = "main"; routes = (
     { path_prefix = "/few/"; filters = ( { filter = "rate_limit"; limit = "route"; } ); },
-    { path_prefix = "/few-too/"; filters = ( { filter = "rate_limit"; limit = "route"; } ); } ); } );
+    { path_prefix = "/few-too/"; filters = ( { filter = "rate_limit"; limit = "route"; } ); } );
+} );
 """
 FILTERS = """(
     { filter = "rate_limit"; limit = [ "hundred", "path" ]; },

@@ -134,6 +134,8 @@ def _(front):
     equal((response.get("ETag"), response.get("Content-Length")), ('W/"a"', None), "HEAD")
     response = fetch(front, head("HTTP/1.1 304 Not Modified", 'ETag: "a"'), 'If-None-Match: "a"')
     equal((response.status, response.body), (304, b""), "304")
+    response = fetch(front, head("HTTP/1.1 304 Not Modified", 'ETag: "a"'), 'If-None-Match: W/"a"')
+    equal((response.status, response.get("ETag")), (304, 'W/"a"'), "304 of what was changed")
 
 
 @test_fronts("what is cached stays as it came: each listener makes its own of it")

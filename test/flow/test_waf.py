@@ -3,6 +3,7 @@
 core rule set and with rules of one's own. Skipped where libmodsecurity or the rules are missing."""
 
 import glob
+import gzip
 import json
 import os
 import shutil
@@ -56,6 +57,10 @@ sites = (
             filters = ( { filter = "waf"; crs = true;
                 directives = [ "SecRule REQUEST_URI \\"@contains /first/free\\" \\\\",
                     "\\"id:50,phase:1,pass,nolog,ctl:ruleRemoveById=942100\\"" ]; } ); },
+          { name = "heads"; path_prefix = "/heads/";
+            filters = ( { filter = "waf"; crs = true; request_body = "0"; } ); },
+          { name = "trial"; path_prefix = "/trial/";
+            filters = ( { filter = "waf"; crs = true; mode = "detect"; request_body = "1K"; } ); },
           { name = "plain"; path_prefix = "/plain/"; }
       ); }
 );
@@ -72,6 +77,7 @@ SecRule ARGS:teapot "@streq yes" "id:101,phase:1,deny,status:418,log,msg:'Tea'"
 SecRule ARGS:away "@streq yes" "id:102,phase:1,redirect:http://else.test/x,log,msg:'Away'"
 SecRule ARGS:drop "@streq yes" "id:103,phase:1,drop,log,msg:'Drop'"
 SecRule ARGS:fine "@streq yes" "id:104,phase:1,allow:phase,nolog"
+SecRule REQUEST_HEADERS:X-Late "@contains forbidden" "id:106,phase:2,deny,log,msg:'Late'"
 SecRule REMOTE_ADDR "!@ipMatch 127.0.0.1" "id:105,phase:1,deny,log,msg:'Who'"
 SecRule RESPONSE_BODY "@contains secret-word" "id:110,phase:4,deny,log,msg:'Leak'"
 SecRule RESPONSE_HEADERS:X-Leak "@rx ." "id:111,phase:3,deny,status:502,log,msg:'Leak'"
@@ -274,6 +280,18 @@ def _():
     check("would be blocked by rule 949110" in words or words == "", words)
 
 
+@test("detect passes content that it cannot judge, too")
+def _():
+    for fields, body in (((FORM,), b"a=" + b"x" * 5000),
+                         ((FORM, "Content-Encoding: gzip"), b"\x1f\x8b\x08\x00junk"),
+                         ((JSON,), b'{"a": ')):
+        path = unique("trial/any")
+        with Client(proxy().address("web")) as client:
+            client.send(post(path, body, *FIELDS, *fields, host="parts.test"))
+            equal(client.read("POST").status, 200, fields)
+        equal(origin().wait_request(path).body, body, "content")
+
+
 @test("statuses and places of rules are kept: 418, a redirection, drop, allow")
 def _():
     equal(web("/own/?teapot=yes").status, 418, "teapot")
@@ -375,7 +393,7 @@ def _(front):
 
 @test("longer or encoded content passes by option, unread, and the head is judged all the same")
 def _():
-    before = counts()
+    before, paths = counts(), []
     for fields, body in (((FORM,), b"a=" + b"x" * 5000),
                          ((MULTIPART,), part("y" * 5000)),
                          ((JSON, "Content-Encoding: gzip"), b"\x1f\x8b\x08\x00junk")):
@@ -384,13 +402,14 @@ def _():
             client.send(post(path, body, *FIELDS, *fields, host="watched.test"))
             equal(client.read("POST").status, 200, "status")
         equal(origin().wait_request(path).body, body, "content")
-        equal([r for r in proxy().records("waf.log") if r.get("path") == path], [], "audit lines")
+        paths.append(path)
     until(lambda: counts()["unread"] == before["unread"] + 3, "the count")
     with Client(proxy().address("watched")) as client:
         client.send(post("/unread-q" + ATTACKS["path traversal"], b"a=" + b"x" * 5000, *FIELDS,
                          FORM, host="watched.test"))
         client.read("POST")
-    equal(audit("/unread-q")["event"], "detected", "event")
+    equal(audit("/unread-q")["event"], "detected", "event") # and by then there were the others
+    equal([r for r in proxy().records("waf.log") if r.get("path") in paths], [], "audit lines")
 
 
 @test("encoded content is refused with 415 unless an option says otherwise")
@@ -400,6 +419,43 @@ def _():
                          "Content-Encoding: gzip"))
         equal(client.read("POST").status, 415, "status")
     equal(origin().seen("/encoded"), [], "what reached the origin")
+
+
+@test("a coding is seen behind another line that says there is none")
+def _():
+    for first in ("Content-Encoding: identity", "Content-Encoding:"):
+        path = unique("own/coded")
+        with Client(proxy().address("web")) as client:
+            client.send(post(path, gzip.compress(b"a=forbidden"), *FIELDS, FORM, first,
+                             "Content-Encoding: gzip", host="parts.test"))
+            equal(client.read("POST").status, 415, first)
+        equal(origin().seen(path), [], "what reached the origin")
+
+
+@test("fields behind the content are judged like those before it")
+def _():
+    for value, status in (("harmless", 200), ("forbidden", 403)):
+        path = unique("own/trailer")
+        whole = head(f"POST {path} HTTP/1.1", "Host: parts.test", *FIELDS, FORM,
+                     "Transfer-Encoding: chunked") + \
+            chunks(b"a=1", trailers=[f"X-Late: {value}"])
+        equal(ask(proxy().address("web"), whole, "POST").status, status, value)
+        equal(len(origin().seen(path)), 1 if status == 200 else 0, "requests at the origin")
+
+
+@test("without content that is judged, heads are all the same")
+def _():
+    for name, query in ATTACKS.items():
+        equal(web("/heads/" + query).status, 403, name)
+    equal(web("/heads/", "Cookie: a=<script>alert(1)</script>").status, 403, "a cookie")
+    for kind, body in ((FORM, f"q={INJECTION}".encode()), (JSON, b'{"a": '), (MULTIPART, b"x")):
+        path = unique("heads/content")
+        with Client(proxy().address("web")) as client:
+            client.send(post(path, body, *FIELDS, kind, host="parts.test"))
+            equal(client.read("POST").status, 200, kind)
+        equal(origin().wait_request(path).body, body, "content")
+    arguments = "&".join(f"a{i}=1" for i in range(1500))
+    equal(web("/heads/?" + arguments + "&q=" + INJECTION).status, 400, "very many arguments")
 
 
 @test("content that is not what it says it is, or says two things, is refused")
@@ -437,6 +493,20 @@ def _():
                    for i in range(40)]
         for i, number in enumerate(numbers):
             equal(stream.answer(number).status, 403 if i % 2 else 200, i)
+
+
+@test("what waits too long for a thread is refused with 503, and in detect it passes")
+def _():
+    slow = ('{ filter = "waf"; @MORE@ max_wait = "1ms"; directives = '
+            '"SecRule ARGS:a \\"@rx (?:(x+x+)+y|z)\\" \\"id:1,phase:1,deny\\""; }')
+    for mode, late in (("block", 503), ("detect", 200)):
+        with start(slow, MORE=f'mode = "{mode}";') as daemon:
+            with h2c(daemon.address("web")).greet() as stream:
+                numbers = [stream.open(request("/slow?a=" + "x" * 21), end=True)
+                           for i in range(50)]
+                statuses = {stream.answer(number).status for number in numbers}
+            equal(statuses, {200, late}, f"statuses, {mode}")
+            check(counts(daemon)["busy"] > 0, "the count")
 
 
 # ---- responses

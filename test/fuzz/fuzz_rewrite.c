@@ -6,7 +6,7 @@
  */
 #include "config.h"
 
-#include "filters/rewrite_insert.h"
+#include "filters/rewrite_inside.h"
 
 #include <stdlib.h>
 

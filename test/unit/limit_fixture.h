@@ -19,7 +19,7 @@ static inline struct limit_conf
 limit_of(int64_t requests, uint32_t period_ms, int64_t burst)
 {
     return (struct limit_conf){
-        .place = { "test.conf", 1 },
+        .place = { .file = "test.conf", .line = 1 },
         .name = "test",
         .key = { limit_client_part, 1 },
         .requests = requests,

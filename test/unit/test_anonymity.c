@@ -73,6 +73,7 @@ what_is_left_is_byte_for_byte(void)
     CU_ASSERT(strips("/utm_source=1", "/utm_source=1", NULL));
     CU_ASSERT(strips("/p?", "/p?", NULL));
     CU_ASSERT(strips("", "", NULL));
+    CU_ASSERT(strips("/p?utm_source=x;id=5&gclid=1", "/p?utm_source=x;id=5", NULL)); /* two, for some */
     CU_ASSERT(strips("/p?gclid2=1&agclid=2", "/p?gclid2=1&agclid=2", NULL));
 }
 

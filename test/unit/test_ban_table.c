@@ -42,7 +42,7 @@ begin(int64_t max_keys)
 {
     memset(&conf, 0, sizeof(conf));
     bans = (struct ban_conf){
-        .place = { "test.conf", 1 }, .name = "bad",
+        .place = { .file = "test.conf", .line = 1 }, .name = "bad",
         .key = { .key = { client_part, 1 }, .ipv4_bits = 32, .ipv6_bits = 64 },
         .threshold = 3, .window_ms = MINUTE_MS, .time_ms = 10 * MINUTE_MS,
         .max_time_ms = 60 * MINUTE_MS, .factor = 2, .max_keys = max_keys,
@@ -109,6 +109,17 @@ failures_of_different_windows_do_not_add_up(void)
     CU_ASSERT_FALSE(fail("192.0.2.1", NOW_MS + MINUTE_MS));
     CU_ASSERT_FALSE(fail("192.0.2.1", NOW_MS + MINUTE_MS + 1));
     CU_ASSERT_TRUE(fail("192.0.2.1", NOW_MS + MINUTE_MS + 2));
+    end();
+}
+
+static void
+a_clock_that_is_set_back_makes_no_window_longer(void)
+{
+    begin(1000);
+    CU_ASSERT_FALSE(fail("192.0.2.1", NOW_MS + 600 * MINUTE_MS));
+    CU_ASSERT_FALSE(fail("192.0.2.1", NOW_MS));
+    CU_ASSERT_FALSE(fail("192.0.2.1", NOW_MS + 5 * MINUTE_MS));
+    CU_ASSERT_EQUAL(until("192.0.2.1", NOW_MS + 5 * MINUTE_MS), 0);
     end();
 }
 
@@ -401,6 +412,8 @@ suite_ban_table(void)
                 a_threshold_of_failures_within_the_window_is_a_ban);
     CU_add_test(s, "failures of different windows do not add up",
                 failures_of_different_windows_do_not_add_up);
+    CU_add_test(s, "a clock that is set back makes no window longer",
+                a_clock_that_is_set_back_makes_no_window_longer);
     CU_add_test(s, "bans grow by the factor, up to the longest",
                 bans_grow_by_the_factor_up_to_the_longest);
     CU_add_test(s, "IPv6 clients are banned by their network",

@@ -52,7 +52,7 @@ begin(int64_t threshold)
 
     fixture_listener.mode = &mode;
     table = (struct ban_conf){
-        .place = { "test.conf", 1 }, .name = "bad",
+        .place = { .file = "test.conf", .line = 1 }, .name = "bad",
         .key = { .key = { client_part, 1 }, .ipv4_bits = 32, .ipv6_bits = 64 },
         .threshold = threshold, .window_ms = 60000, .time_ms = 60000, .max_time_ms = 60000,
         .factor = 1, .max_keys = 100,

@@ -45,7 +45,7 @@ start_world(void)
 
     set_up();
     alice = make_alice();
-    demand = (struct client_certificate_conf){ .place = { "test.conf", 1 },
+    demand = (struct client_certificate_conf){ .place = { .file = "test.conf", .line = 1 },
                                                .mode = CLIENT_CERTIFICATE_OPTIONAL,
                                                .ca = strdup(path_of("ca.pem")), .depth = 2 };
     sites[2].client = demand;

@@ -158,6 +158,7 @@ static void
 finish(void)
 {
     clamd_job_end(job);
+    service_on_end(&content.worker);
     content_finish();
     end_server();
     arena_fini(&arena);

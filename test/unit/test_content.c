@@ -27,6 +27,8 @@ finds_extensions(void)
     CU_ASSERT_TRUE(has_extension("/a.b/c", ""));
     CU_ASSERT_TRUE(has_extension("C:\\a.b\\c", ""));
     CU_ASSERT_TRUE(has_extension(".htaccess", "htaccess"));
+    CU_ASSERT_TRUE(has_extension("a.asp;1", "asp"));
+    CU_ASSERT_TRUE(has_extension("a.asp ::$DATA", "asp"));
     CU_ASSERT_TRUE(has_extension("", ""));
     CU_ASSERT_TRUE(has_extension("...", ""));
 }
@@ -52,11 +54,13 @@ static bool
 is_named(const char *disposition, const char *first, const char *second)
 {
     struct content_facts facts = { .name_count = 0 };
+    struct fields fields = { .count = 0 };
     struct arena arena;
     bool is_right;
 
-    arena_init(&arena, NULL, 4096);
-    content_add_names(&facts, slice_of(disposition), &arena);
+    arena_init(&arena, NULL, 8192);
+    fields_add_name(&fields, &arena, SLICE("Content-Disposition"), slice_of(disposition));
+    content_add_dispositions(&facts, &fields, &arena);
     is_right = slice_equal(facts.names[0], slice_of(first)) &&
                slice_equal(facts.names[1], slice_of(second));
     arena_fini(&arena);
@@ -73,6 +77,15 @@ finds_file_names(void)
                             "a b\".exe", "a.exe"));
     CU_ASSERT_TRUE(is_named("attachment; filename=a b.exe", "a", "b.exe"));
     CU_ASSERT_TRUE(is_named("attachment; filename=\"a.exe", "a.exe", ""));
+    CU_ASSERT_TRUE(is_named("attachment; x y; filename=\"a.exe\"; z", "a.exe", ""));
+    CU_ASSERT_TRUE(is_named("attachment; filename=\"a.e%78e\"", "a.e%78e", "a.exe"));
+    CU_ASSERT_TRUE(is_named("attachment; filename*0=\"a.e\"; FileName*1*=%78e", "a.exe", ""));
+    CU_ASSERT_TRUE(is_named("attachment; filename=\"=?UTF-8?B?YS5leGU=?=\"",
+                            "=?UTF-8?B?YS5leGU=?=", "a.exe"));
+    CU_ASSERT_TRUE(is_named("attachment; filename=\"x=?u?q?a=2Eexe?=y\"", "x=?u?q?a=2Eexe?=y",
+                            "xa.exey"));
+    CU_ASSERT_TRUE(is_named("attachment; filename==?utf-8?Q?a=2Eexe?=", "=?utf-8?Q?a=2Eexe?=",
+                            "a.exe"));
 }
 
 /* ---- rules */
@@ -84,6 +97,39 @@ conf_of(const char *text)
 
     snprintf(whole, sizeof(whole), "filter = \"content\"; %s", text);
     return (const struct content_conf *)filter_made(whole);
+}
+
+static bool
+is_refused_name(const char *disposition)
+{
+    struct content_facts facts = { .name_count = 0 };
+    struct fields fields = { .count = 0 };
+    bool is_refused;
+    struct arena arena;
+
+    arena_init(&arena, NULL, 8192);
+    fields_add_name(&fields, &arena, SLICE("Content-Disposition"), SLICE("inline"));
+    fields_add_name(&fields, &arena, SLICE("Content-Disposition"), slice_of(disposition));
+    content_add_dispositions(&facts, &fields, &arena);
+    is_refused = content_judge_said(conf_of("deny_extensions = [ \"exe\" ];"), &arena,
+                                    &facts).why != NULL;
+    arena_fini(&arena);
+    return is_refused;
+}
+
+/* What one receiver or another may store it under, and names that cannot be told. */
+static void
+refuses_names_in_every_disguise(void)
+{
+    CU_ASSERT_FALSE(is_refused_name("attachment; filename=\"a.txt\""));
+    CU_ASSERT_TRUE(is_refused_name("attachment; filename=\"a.exe\""));
+    CU_ASSERT_TRUE(is_refused_name("attachment; filename=\"a.exe;.jpg\""));
+    CU_ASSERT_TRUE(is_refused_name("attachment; filename=\"a.exe::$DATA\""));
+    CU_ASSERT_TRUE(is_refused_name("attachment; filename=\"a.exe%00.jpg\""));
+    CU_ASSERT_TRUE(is_refused_name("attachment; filename*1=exe; filename*0=a."));
+    CU_ASSERT_TRUE(is_refused_name("attachment; filename=\"=?utf-8?x?a?=\""));
+    CU_ASSERT_TRUE(is_refused_name("a; filename=1; filename=2; filename=3; filename=4; "
+                                   "filename=5; filename=6; filename=7; filename=8; filename=9"));
 }
 
 static enum content_event
@@ -199,6 +245,8 @@ looks_under_codings(void)
 #define PART(parameters, content)                                                                  \
     "--b\r\nContent-Disposition: form-data; name=a" parameters "\r\n\r\n" content "\r\n"
 
+static const char *upload_field[2]; /* name and value of one more; NULL: none */
+
 /* The status with which an upload is refused; 0: it passed, unchanged. */
 static unsigned
 upload(const struct content_conf *conf, const char *type, const char *text, size_t bytes,
@@ -213,6 +261,9 @@ upload(const struct content_conf *conf, const char *type, const char *text, size
     content.ex.request = (struct request){ .method = METHOD_PUT, .path = SLICE("/up/x.jpg"),
                                            .length = length };
     fields_add(&content.ex.request.fields, &content.ex.arena, FIELD_CONTENT_TYPE, slice_of(type));
+    if (upload_field[0] != NULL)
+        fields_add_name(&content.ex.request.fields, &content.ex.arena, slice_of(upload_field[0]),
+                        slice_of(upload_field[1]));
     content_run(content_watch_upload(conf, &content.ex, &content.source), step % 5);
     status = content.ex.refusal != NULL ? content.ex.refusal->status : 0;
     CU_ASSERT_EQUAL(content.result, status == 0 ? PUMP_DONE : PUMP_SOURCE_FAILED);
@@ -240,6 +291,19 @@ uploads(const struct content_conf *conf, const char *type, const char *text, uns
     return true;
 }
 
+static bool
+uploads_with(const struct content_conf *conf, const char *name, const char *value,
+             const char *text, unsigned status)
+{
+    bool is_right;
+
+    upload_field[0] = name;
+    upload_field[1] = value;
+    is_right = uploads(conf, "text/plain", text, status);
+    upload_field[0] = NULL;
+    return is_right;
+}
+
 static void
 judges_every_file_of_a_form(void)
 {
@@ -254,6 +318,8 @@ judges_every_file_of_a_form(void)
     CU_ASSERT_TRUE(uploads(conf, FORM_TYPE, PART("; filename=\"x.jpg\"", "GIF89a")
                            PART("; filename=\"y.jpg\"", "#!/bin/sh") "--b--", 403));
     CU_ASSERT_TRUE(uploads(conf, FORM_TYPE, PART("; filename=\"\"", "") "--b--", 0));
+    CU_ASSERT_TRUE(uploads(conf, FORM_TYPE, PART("; filename=\"x.gif\"", "GIF89a;<?php x") "--b--",
+                           403));
 }
 
 static void
@@ -265,6 +331,8 @@ refuses_forms_that_cannot_be_read(void)
     CU_ASSERT_TRUE(uploads(conf, FORM_TYPE, "--c\r\n", 400));
     CU_ASSERT_TRUE(uploads(conf, FORM_TYPE, PART("", "cut short"), 400));
     CU_ASSERT_TRUE(uploads(conf, "multipart/form-data", PART("", "x") "--b--", 400));
+    CU_ASSERT_TRUE(uploads(conf, "multipart/form-data, x; boundary=b",
+                           PART("; filename=x", "#!/bin/sh") "--b--", 400));
     conf = conf_of("uploads = true; log_only = true; deny_true_types = [ \"executable\" ];");
     CU_ASSERT_TRUE(uploads(conf, FORM_TYPE, "--c\r\n", 0));
     CU_ASSERT_TRUE(uploads(conf, FORM_TYPE, PART("; filename=x", "#!/bin/sh") "--b--", 0));
@@ -281,6 +349,18 @@ judges_plain_uploads(void)
     CU_ASSERT_TRUE(uploads(conf, "application/octet-stream", "%PDF-1.7", 403)); /* x.jpg */
     CU_ASSERT_TRUE(uploads(conf, "image/gif", "GIF89a", 0));
     CU_ASSERT_TRUE(uploads(conf, "application/x-www-form-urlencoded", "#!=%PDF", 0));
+    CU_ASSERT_TRUE(uploads(conf, "application/x-www-form-urlencoded", "#!/bin/sh\necho", 403));
+    CU_ASSERT_TRUE(uploads(conf, "", "#!/bin/sh\necho", 403));
+    CU_ASSERT_TRUE(uploads_with(conf, "Content-Range", "bytes 1-9/10", "!/bin/sh\n", 403));
+    CU_ASSERT_TRUE(uploads_with(conf, "Content-Range", "bytes 0-8/9", "hello.hi.", 0));
+    CU_ASSERT_TRUE(uploads_with(conf, "Content-Encoding", "x", "hello", 403));
+    CU_ASSERT_TRUE(uploads_with(conf, "Content-Type", "a/b", "hello", 400)); /* a second one */
+    conf = conf_of("uploads = true; deny_extensions = [ \"jpg\" ];");
+    CU_ASSERT_TRUE(uploads(conf, "application/x-www-form-urlencoded", "a=b", 403));
+    conf = conf_of("uploads = true; deny_extensions = [ \"exe\" ];"); /* bytes are no matter */
+    CU_ASSERT_TRUE(uploads_with(conf, "Content-Encoding", "x", "hello", 0));
+    conf = conf_of("uploads = true; on_mismatch = \"log\";");
+    CU_ASSERT_TRUE(uploads_with(conf, "Content-Encoding", "x", "hello", 0));
 }
 
 /* ---- sizes */
@@ -312,6 +392,34 @@ says_what_is_wrong_with_options(void)
     CU_ASSERT_TRUE(is_filter_refused("filter = \"content\"; min_size = 9; max_size = 8;",
                                      "min_size is greater"));
     CU_ASSERT_TRUE(is_filter_refused("filter = \"content\"; on_mismatch = \"refuse\";", "deny"));
+}
+
+static bool
+is_stream(const char *asked, const char *type, struct slice start)
+{
+    struct exchange *ex = exchange_begin();
+    bool is;
+
+    ask(ex, "Content-Type", asked);
+    fields_add(&ex->response.fields, &ex->arena, FIELD_CONTENT_TYPE, slice_of(type));
+    is = content_is_stream(ex, NULL) && content_is_stream(ex, &start);
+    exchange_end(ex);
+    return is;
+}
+
+/* Who says so and begins otherwise is looked at like all. */
+static void
+streams_begin_as_such(void)
+{
+    CU_ASSERT_TRUE(is_stream("", "text/event-stream; charset=utf-8", SLICE("da")));
+    CU_ASSERT_TRUE(is_stream("", "text/event-stream", SLICE(":\n")));
+    CU_ASSERT_FALSE(is_stream("", "text/event-stream", SLICE("MZ")));
+    CU_ASSERT_FALSE(is_stream("", "text/plain", SLICE("da")));
+    CU_ASSERT_TRUE(is_stream("", "multipart/x-mixed-replace; boundary=x", SLICE("--")));
+    CU_ASSERT_TRUE(is_stream("application/grpc+proto", "application/grpc", SLICE("\0\0")));
+    CU_ASSERT_TRUE(is_stream("application/grpc", "application/grpc+proto", SLICE("\1\0")));
+    CU_ASSERT_FALSE(is_stream("application/grpc", "application/grpc", SLICE("PK")));
+    CU_ASSERT_FALSE(is_stream("", "application/grpc", SLICE("\0\0")));
 }
 
 static bool
@@ -353,6 +461,7 @@ suite_content(void)
     CU_add_test(s, "finds extensions", finds_extensions);
     CU_add_test(s, "matches media types", matches_media_types);
     CU_add_test(s, "finds file names", finds_file_names);
+    CU_add_test(s, "refuses names in every disguise", refuses_names_in_every_disguise);
     CU_add_test(s, "judges types and extensions", judges_types_and_extensions);
     CU_add_test(s, "judges first bytes", judges_first_bytes);
     CU_add_test(s, "looks under codings", looks_under_codings);
@@ -360,6 +469,7 @@ suite_content(void)
     CU_add_test(s, "refuses forms that cannot be read", refuses_forms_that_cannot_be_read);
     CU_add_test(s, "judges plain uploads", judges_plain_uploads);
     CU_add_test(s, "cuts content of unknown length", cuts_content_of_unknown_length);
+    CU_add_test(s, "streams begin as such", streams_begin_as_such);
     CU_add_test(s, "says what is wrong with options", says_what_is_wrong_with_options);
     CU_add_test(s, "parts begin at the beginning where bytes are looked at",
                 parts_begin_at_the_beginning_where_bytes_are_looked_at);

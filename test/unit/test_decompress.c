@@ -307,6 +307,35 @@ zstd_is_that_of_http(void)
 #endif
 
 static void
+all_decoders_together_are_bounded(void)
+{
+    fill_text();
+    EACH_CODING(coding) {
+        struct decode_plan plan = plan_of(coding);
+        size_t bytes = code(coding, text, sizeof(text), coded, sizeof(coded));
+
+        for (unsigned is_short = 0; is_short < 2; is_short++) {
+            content_begin();
+            content.snapshot.conf.held_bytes = is_short ? 16 * 1024 : 1024 * 1024;
+            content_script(coded, bytes, 1000);
+            CU_ASSERT_EQUAL(decode(&plan, 0), !is_short);
+            CU_ASSERT_TRUE(is_short ? seen.failure == DECODE_NO_MEMORY
+                                    : decode_total_bytes() == 0);
+            content_finish();
+            CU_ASSERT_EQUAL(decode_total_bytes(), 0);
+        }
+        content_begin();
+        content.stalls = true; /* in the middle, until it is given up */
+        content_script(coded, bytes / 2, 1000);
+        content_run(decode_begin(&content.ex, &content.source, &plan), 0);
+        content_turn(1000);
+        CU_ASSERT(decode_total_bytes() > 16 * 1024 && decode_total_bytes() < 512 * 1024);
+        content_finish();
+        CU_ASSERT_EQUAL(decode_total_bytes(), 0);
+    }
+}
+
+static void
 no_more_than_max_bytes_come_out(void)
 {
     fill_text();
@@ -411,6 +440,7 @@ suite_decompress(void)
 #ifdef HAVE_ZSTD
     CU_add_test(suite, "zstd is that of HTTP", zstd_is_that_of_http);
 #endif
+    CU_add_test(suite, "all decoders together are bounded", all_decoders_together_are_bounded);
     CU_add_test(suite, "no more than max_bytes come out", no_more_than_max_bytes_come_out);
     CU_add_test(suite, "no more than max_ratio comes out", no_more_than_max_ratio_comes_out);
     CU_add_test(suite, "codings in codings come off", codings_in_codings_come_off);

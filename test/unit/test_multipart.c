@@ -198,6 +198,7 @@ refuses_what_receivers_read_in_two_ways(void)
     CU_ASSERT_TRUE(is_refused("--xYz\r\nContent-Type: a/b;\r\n c=d\r\n", "no field"));
     CU_ASSERT_TRUE(is_refused("--xYz\r\nContent-Type : a/b\r\n", "no field"));
     CU_ASSERT_TRUE(is_refused("--xYz\r\nContent-Type: a\r\nContent-Type: b\r\n", "two fields"));
+    CU_ASSERT_TRUE(is_refused("--xYz\r\nContent-Type: Multipart/mixed; boundary=i\r\n", "itself"));
     CU_ASSERT_TRUE(is_refused("--xYz\r\nContent-Type: a\x01\r\n", "control character"));
     CU_ASSERT_TRUE(is_refused("--xYz\r\nContent-Transfer-Encoding: base64\r\n", "transfer"));
 }
@@ -281,6 +282,12 @@ finds_the_boundary(void)
 
     CU_ASSERT_TRUE(multipart_is_form(SLICE("Multipart/Form-Data ; boundary=x")));
     CU_ASSERT_FALSE(multipart_is_form(SLICE("multipart/mixed; boundary=x")));
+    CU_ASSERT_FALSE(multipart_is_form(SLICE("multipart/form-data2; boundary=x")));
+    CU_ASSERT_TRUE(multipart_is_form(SLICE("multipart/form-data, x; boundary=x")));
+    CU_ASSERT_TRUE(has_no_boundary("multipart/form-data x; boundary=a", "malformed"));
+    CU_ASSERT_TRUE(has_no_boundary("multipart/form-data; xBoundary=a; boundary=b", "more than"));
+    CU_ASSERT_TRUE(has_no_boundary("multipart/form-data; x=boundary; boundary=b", "more than"));
+    CU_ASSERT_TRUE(has_boundary("multipart/form-data; boundary=boundary", "boundary"));
     CU_ASSERT_TRUE(has_boundary("multipart/form-data; boundary=----WebKit7", "----WebKit7"));
     CU_ASSERT_TRUE(has_boundary("multipart/form-data;charset=u;Boundary=\"a b:c\"", "a b:c"));
     CU_ASSERT_TRUE(has_no_boundary("multipart/form-data", "no boundary"));

@@ -441,7 +441,7 @@ review(void)
     struct slice said = SLICE("");
 
     for (unsigned i = 0; i < policy.rules.count; i++)
-        ((struct rule_conf *)rules[i])->place = (struct place){ "t.conf", i + 1 };
+        ((struct rule_conf *)rules[i])->place = (struct place){ .file = "t.conf", .line = i + 1 };
     pac_review(&pac, &listener, &conf, on_sentence, &said);
     return said.data;
 }

@@ -4,7 +4,7 @@
  */
 #include "config.h"
 
-#include "filters/rewrite_insert.h"
+#include "filters/rewrite_inside.h"
 
 #include "test/unit/content_fixture.h"
 #include "test/unit/filter_fixture.h"
@@ -263,6 +263,38 @@ content_beyond_the_limit_passes(void)
     CU_ASSERT_TRUE(content_is("---ababab", 9));
     CU_ASSERT_TRUE(layer.replacer.has_limit);
     content_finish();
+
+    content_begin(); /* exactly as long */
+    content_script("ababab", 6, 4);
+    layer = (struct layer){ .must_end = true };
+    CU_ASSERT_EQUAL_FATAL(rewrite_replacer_init(&layer.replacer, rules, 6, &content.ex.arena), 0);
+    content_run(transform_begin(&layer.transform, &content.ex, &content.source, &replace_ops,
+                                OUT_BYTES, TRANSFORM_NO_FLUSH), 0);
+    CU_ASSERT_EQUAL(content.result, PUMP_DONE);
+    CU_ASSERT_TRUE(content_is("---", 3));
+    CU_ASSERT_FALSE(layer.replacer.has_limit);
+    content_finish();
+}
+
+/* A match of another rule at each byte makes an expression begin anew each time. */
+static void
+rules_that_match_at_each_byte_stop_expressions(void)
+{
+    static char text[65537];
+
+    RULES(4096, { .find = "a", .with = "x" }, { .regex = "a+b", .with = "-" });
+    memset(text, 'a', sizeof(text) - 1);
+    content_begin();
+    content_script(text, sizeof(text) - 1, 4096);
+    layer = (struct layer){ .must_end = false };
+    CU_ASSERT_EQUAL_FATAL(rewrite_replacer_init(&layer.replacer, rules, UINT64_MAX,
+                                                &content.ex.arena), 0);
+    content_run(transform_begin(&layer.transform, &content.ex, &content.source, &replace_ops,
+                                16384, TRANSFORM_NO_FLUSH), 0);
+    CU_ASSERT_TRUE(layer.replacer.has_limit);
+    memset(text, 'x', sizeof(text) - 1);
+    CU_ASSERT_TRUE(content_is(text, sizeof(text) - 1)); /* literals go on */
+    content_finish();
 }
 
 static void
@@ -373,7 +405,7 @@ raw_text_is_not_tags(void)
                                "{hb}{he}<body>{bb}<SCRIPT><!-- <script></body></script></body>-->"
                                "</script>{be}</body>"));
     CU_ASSERT_TRUE(is_inserted("<body><plaintext></body>",
-                               "{hb}{he}<body>{bb}<plaintext></body>{be}"));
+                               "{hb}{he}<body>{bb}<plaintext></body>"));
     CU_ASSERT_TRUE(is_inserted("<head><template><body>x</body></template></head>",
                                "<head>{hb}<template><body>x</body></template>{he}</head>{bb}{be}"));
 }
@@ -394,6 +426,17 @@ static void
 wide_characters_pass(void)
 {
     CU_ASSERT_TRUE(is_inserted("\xff\xfe<\1b\1", "\xff\xfe<\1b\1"));
+    RULES(64, { .find = "b", .with = "cc" });
+    CU_ASSERT_TRUE(is_replaced("\xfe\xff\1b\1", "\xfe\xff\1b\1"));
+}
+
+/* What is put there would belong to them. */
+static void
+nothing_is_inserted_in_a_tag_or_comment_without_end(void)
+{
+    CU_ASSERT_TRUE(is_inserted("<img alt=\"x", "{hb}{he}{bb}<img alt=\"x"));
+    CU_ASSERT_TRUE(is_inserted("<!-- x", "<!-- x"));
+    CU_ASSERT_TRUE(is_inserted("<!doctype html", "<!doctype html"));
 }
 
 /* ---- options */
@@ -480,6 +523,8 @@ suite_rewrite(void)
     CU_add_test(s, "long content with a match anywhere", long_content_with_a_match_anywhere);
     CU_add_test(s, "a long unsure match costs little", a_long_unsure_match_costs_little);
     CU_add_test(s, "hostile expressions stop at the limit", hostile_expressions_stop_at_the_limit);
+    CU_add_test(s, "rules that match at each byte stop expressions",
+                rules_that_match_at_each_byte_stop_expressions);
     CU_add_test(s, "content beyond the limit passes", content_beyond_the_limit_passes);
     CU_add_test(s, "content that is cut short stays so", content_that_is_cut_short_stays_so);
     CU_add_test(s, "inserts at the tags", inserts_at_the_tags);
@@ -489,6 +534,8 @@ suite_rewrite(void)
     CU_add_test(s, "raw text is not tags", raw_text_is_not_tags);
     CU_add_test(s, "attributes end where browsers say", attributes_end_where_browsers_say);
     CU_add_test(s, "wide characters pass", wide_characters_pass);
+    CU_add_test(s, "nothing is inserted in a tag or comment without end",
+                nothing_is_inserted_in_a_tag_or_comment_without_end);
     CU_add_test(s, "says what is wrong with options", says_what_is_wrong_with_options);
     CU_add_test(s, "replaces in fields", replaces_in_fields);
     CU_add_test(s, "asks for what can be read", asks_for_what_can_be_read);

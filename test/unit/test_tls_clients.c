@@ -7,7 +7,7 @@
 static void
 demand(struct client_certificate_conf *client, enum client_certificate_mode mode, bool with_crl)
 {
-    *client = (struct client_certificate_conf){ .place = { "test.conf", 1 },
+    *client = (struct client_certificate_conf){ .place = { .file = "test.conf", .line = 1 },
                                                 .mode = mode,
                                                 .ca = strdup(path_of("ca.pem")),
                                                 .crl = with_crl ? strdup(path_of("crl.pem")) : NULL,

@@ -143,7 +143,7 @@ a_reader_never_sees_a_record_that_is_being_overwritten(void)
 static struct loop *loop;
 static struct worker worker;
 static struct listener_conf listener = { .name = "office" };
-static const struct place rule_place = { "/etc/bascule/bascule.conf", 14 };
+static const struct place rule_place = { .file = "/etc/bascule/bascule.conf", .line = 14 };
 
 static int
 begin(void)

@@ -37,11 +37,17 @@ knows_programs(void)
     CU_ASSERT_TRUE(is_type(pe, sizeof(pe), "dos"));
     memcpy(pe + 0x80, "PE\0\0", 4);
     CU_ASSERT_TRUE(is_type(pe, sizeof(pe), "pe"));
-    CU_ASSERT_TRUE(is_type(pe, 0x82, "dos"));
+    CU_ASSERT_TRUE(is_type(pe, 0x82, "pe")); /* out of sight */
+    pe[61] = 0x20;
+    CU_ASSERT_TRUE(is_type(pe, sizeof(pe), "pe"));
     memset(pe + 60, 0xff, 4);
     CU_ASSERT_TRUE(is_type(pe, sizeof(pe), "dos"));
     memset(text + 26, 'x', sizeof(text) - 26);
     CU_ASSERT_TRUE(is_type(text, sizeof(text), "text"));
+    memcpy(text + 60, "\n\n\n\t", 4);
+    CU_ASSERT_TRUE(is_type(text, sizeof(text), "text"));
+    memcpy(text + 60, "\1\1\1\1", 4);
+    CU_ASSERT_TRUE(is_type(text, sizeof(text), "pe"));
     CU_ASSERT_TRUE(IS("MZ", "dos"));
     CU_ASSERT_TRUE(IS("\x7f" "ELF\2\1\1", "elf"));
     CU_ASSERT_TRUE(IS("\xcf\xfa\xed\xfe\7\0\0\1", "macho"));
@@ -51,6 +57,9 @@ knows_programs(void)
     CU_ASSERT_TRUE(IS("dex\n035\0", "dex"));
     CU_ASSERT_TRUE(IS("#!/bin/sh\n", "script"));
     CU_ASSERT_TRUE(IS("\n <?php echo 1;", "php"));
+    CU_ASSERT_TRUE(IS("<?PhP echo 1;", "php"));
+    CU_ASSERT_TRUE(true_type_has_php(SLICE("GIF89a<? <?PHP")));
+    CU_ASSERT_FALSE(true_type_has_php(SLICE("<?ph<?xml p <?")));
     CU_ASSERT_TRUE(IS("!<arch>\ndebian-binary", "deb"));
     CU_ASSERT_TRUE(IS("!<arch>\nx.o/", "ar"));
 }
@@ -156,6 +165,28 @@ sniffs_as_browsers_do(void)
     CU_ASSERT_TRUE(IS("", "text"));
 }
 
+/* Linux runs an ELF file with anything behind the four bytes; readers of PDF and tar do not
+ * care for the first bytes at all. */
+static void
+is_not_misled_by_what_stands_further_on(void)
+{
+    char tar[512] = "GIF89a";
+    struct true_types set = { { 0 } };
+    struct err err;
+
+    CU_ASSERT_TRUE(IS("\x7f" "ELF\n%PDF-1.4\n", "elf"));
+    CU_ASSERT_TRUE(IS("#!/bin/sh\n%PDF-1.4\n", "script"));
+    CU_ASSERT_TRUE(IS("<?php\n%PDF-1.4\n", "php"));
+    CU_ASSERT_TRUE(IS("\x7f" "ELFftypisom", "elf"));
+    CU_ASSERT_EQUAL(true_types_add(&set, SLICE("pdf"), &err), 0);
+    CU_ASSERT_EQUAL(true_types_add(&set, SLICE("tar"), &err), 0);
+    CU_ASSERT_PTR_NOT_NULL(true_types_find(&set, SLICE("GIF89a %PDF-1.4\n")));
+    CU_ASSERT_PTR_NULL(true_types_find(&set, slice_make(tar, sizeof(tar))));
+    memcpy(tar + 257, "ustar", 5);
+    CU_ASSERT_TRUE(is_type(tar, sizeof(tar), "gif"));
+    CU_ASSERT_PTR_NOT_NULL(true_types_find(&set, slice_make(tar, sizeof(tar))));
+}
+
 static void
 sets_have_types_and_classes(void)
 {
@@ -195,6 +226,8 @@ suite_true_type(void)
     CU_add_test(s, "knows archives and documents", knows_archives_and_documents);
     CU_add_test(s, "knows media and fonts", knows_media_and_fonts);
     CU_add_test(s, "sniffs as browsers do", sniffs_as_browsers_do);
+    CU_add_test(s, "is not misled by what stands further on",
+                is_not_misled_by_what_stands_further_on);
     CU_add_test(s, "sets have types and classes", sets_have_types_and_classes);
     CU_add_test(s, "knows what names promise", knows_what_names_promise);
 }

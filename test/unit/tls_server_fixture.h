@@ -187,11 +187,11 @@ make_site(unsigned i, const char *name, const char *kind)
 
     write_identity(name, &identity, true);
     free_identity(&identity);
-    certificates[i] = (struct certificate_conf){ .place = { "test.conf", 1 },
+    certificates[i] = (struct certificate_conf){ .place = { .file = "test.conf", .line = 1 },
                                                  .chain = strdup(path_of(name)) };
     certificate_items[i] = &certificates[i];
     sites[i] = (struct site_conf){ .name = name,
-                                   .place = { "test.conf", 1 },
+                                   .place = { .file = "test.conf", .line = 1 },
                                    .certificates = { &certificate_items[i], 1 } };
     site_items[i] = &sites[i];
     host_map_add(listener.sites, slice_of(name), &sites[i]);
@@ -244,7 +244,7 @@ make_conf(void)
     listener = (struct listener_conf){ .name = "test",
                                        .mode = &http_mode,
                                        .sites = host_map_new(&snapshot->arena, SITES) };
-    listener.tls = (struct tls_conf){ .place = { "test.conf", 1 },
+    listener.tls = (struct tls_conf){ .place = { .file = "test.conf", .line = 1 },
                                       .preset = TLS_INTERMEDIATE,
                                       .http2 = true,
                                       .handshake_ms = 10000,
