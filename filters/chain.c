@@ -5,13 +5,16 @@
 #include "filters/chain.h"
 
 static bool
-has_side(const struct filter_ops *ops, enum filter_side side)
+has_side(const struct filter_conf *conf, enum filter_side side)
 {
+    const struct filter_ops *ops = conf->ops;
+
     switch (side) {
     case SIDE_REQUEST:
         return ops->request_head != NULL || ops->request_body != NULL;
     case SIDE_FETCH:
-        return ops->fetch_head != NULL || ops->fetch_body != NULL;
+        return (ops->fetch_head != NULL || ops->fetch_body != NULL) &&
+               (ops->works_on_fetch == NULL || ops->works_on_fetch(conf));
     case SIDE_DELIVER:
         return ops->deliver_head != NULL || ops->deliver_body != NULL;
     case SIDE_END:
@@ -40,7 +43,7 @@ add(struct filter_chain *chain, const struct filter_conf *conf)
 
     chain->state_bytes += (conf->ops->state_bytes + 7) & ~(size_t)7;
     for (unsigned side = 0; side < SIDE_COUNT; side++)
-        if (has_side(conf->ops, (enum filter_side)side))
+        if (has_side(conf, (enum filter_side)side))
             chain->sides[side].links[chain->sides[side].count++] = link;
 }
 
@@ -52,7 +55,7 @@ count_side(const struct config_list *const *lists, size_t count, enum filter_sid
 
     for (size_t i = 0; i < count; i++)
         for (size_t k = 0; k < lists[i]->count; k++)
-            links += has_side(((const struct filter_conf *)lists[i]->items[k])->ops, side);
+            links += has_side(lists[i]->items[k], side);
     return links;
 }
 

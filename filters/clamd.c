@@ -311,7 +311,7 @@ fetch_head(const void *arg, void *memory, struct exchange *ex)
 
     if (state->download != NULL)
         return clamd_job_ask(state->download);
-    if (!conf->downloads || ex->response.body == NULL || ex->response.length == 0 ||
+    if (ex->response.body == NULL || ex->response.length == 0 ||
         ex->request.method == METHOD_HEAD || ex->request.method == METHOD_CONNECT ||
         ex->response.status == 101)
         return FILTER_NEXT;
@@ -349,6 +349,12 @@ end(const void *arg, void *memory, struct exchange *ex)
         clamd_job_end(state->download);
 }
 
+static bool
+works_on_fetch(const void *arg)
+{
+    return ((const struct clamd_conf *)arg)->downloads;
+}
+
 const struct filter_ops clamd_filter = {
     .name = "clamd",
     .text = "Scans content for malware by ClamAV's daemon clamd.",
@@ -357,6 +363,7 @@ const struct filter_ops clamd_filter = {
     .state_bytes = sizeof(struct clamd_state),
     .counts = &clamd_counts,
     .finish = finish,
+    .works_on_fetch = works_on_fetch,
     .request_head = request_head,
     .request_body = request_body,
     .fetch_head = fetch_head,

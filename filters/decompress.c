@@ -211,8 +211,6 @@ fetch_head(const void *arg, void *memory, struct exchange *ex)
     const struct decompress_conf *conf = arg;
     struct codings codings;
 
-    if (conf->responses != FETCHED)
-        return FILTER_NEXT;
     if (ex->response.status == 304)
         content_not_modified(ex);
     else if (is_decodable(ex, &codings))
@@ -253,6 +251,12 @@ response_body(const void *arg, void *memory, struct exchange *ex, struct source 
     return decode_begin(ex, inner, &plan);
 }
 
+static bool
+works_on_fetch(const void *arg)
+{
+    return ((const struct decompress_conf *)arg)->responses == FETCHED;
+}
+
 const struct filter_ops decompress_filter = {
     .name = "decompress",
     .text = "Decodes content, within bounds: for clients that do not accept its coding, for "
@@ -261,6 +265,7 @@ const struct filter_ops decompress_filter = {
     .conf_bytes = sizeof(struct decompress_conf),
     .state_bytes = sizeof(struct state),
     .counts = &counts,
+    .works_on_fetch = works_on_fetch,
     .request_head = request_head,
     .request_body = request_body,
     .fetch_head = fetch_head,

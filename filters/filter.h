@@ -60,6 +60,10 @@ struct filter_ops {
     /* Looks into the files that conf names, for `check`, and keeps nothing. NULL: none. */
     int (*check)(const void *conf, struct err *err);
 
+    /* Whether it is configured to do something on the side of fetch: then it is a part of what
+     * is stored, and of the cache's key. NULL: if it has hooks for that side. */
+    bool (*works_on_fetch)(const void *conf);
+
     enum filter_verdict (*request_head)(const void *conf, void *state, struct exchange *ex);
     enum filter_verdict (*fetch_head)(const void *conf, void *state, struct exchange *ex);
     enum filter_verdict (*deliver_head)(const void *conf, void *state, struct exchange *ex);

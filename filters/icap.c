@@ -323,8 +323,7 @@ fetch_head(const void *arg, void *memory, struct exchange *ex)
 {
     const struct icap_conf *conf = arg;
 
-    if (conf->to[ICAP_RESPONSE].uri == NULL || ex->response.body == NULL ||
-        ex->response.status < 200)
+    if (ex->response.body == NULL || ex->response.status < 200)
         return FILTER_NEXT;
     return show(conf, memory, ex, ICAP_RESPONSE, ex->response.length);
 }
@@ -348,6 +347,12 @@ icap_on_end(struct worker *worker)
     icap_options_forget();
 }
 
+static bool
+works_on_fetch(const void *arg)
+{
+    return ((const struct icap_conf *)arg)->to[ICAP_RESPONSE].uri != NULL;
+}
+
 const struct filter_ops icap_filter = {
     .name = "icap",
     .text = "Shows requests and responses to an ICAP server, which may change or refuse them.",
@@ -356,6 +361,7 @@ const struct filter_ops icap_filter = {
     .state_bytes = sizeof(struct state),
     .counts = &counts,
     .finish = finish,
+    .works_on_fetch = works_on_fetch,
     .request_head = request_head,
     .fetch_head = fetch_head,
     .end = end,

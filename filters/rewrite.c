@@ -365,19 +365,15 @@ request_body(const void *arg, void *memory, struct exchange *ex, struct source *
 static enum filter_verdict
 fetch_head(const void *arg, void *memory, struct exchange *ex)
 {
-    const struct rewrite_conf *conf = arg;
-
-    return conf->side == SIDE_FETCH ? response_head(conf, memory, ex) : FILTER_NEXT;
+    return response_head(arg, memory, ex);
 }
 
 static struct source *
 fetch_body(const void *arg, void *memory, struct exchange *ex, struct source *inner)
 {
-    const struct rewrite_conf *conf = arg;
     const struct state *state = memory;
 
-    return conf->side == SIDE_FETCH && state->response.is_wanted
-               ? add_layers(conf, &state->response, ex, inner, false) : inner;
+    return state->response.is_wanted ? add_layers(arg, &state->response, ex, inner, false) : inner;
 }
 
 static enum filter_verdict
@@ -398,6 +394,12 @@ deliver_body(const void *arg, void *memory, struct exchange *ex, struct source *
                ? add_layers(conf, &state->response, ex, inner, false) : inner;
 }
 
+static bool
+works_on_fetch(const void *arg)
+{
+    return ((const struct rewrite_conf *)arg)->side == SIDE_FETCH;
+}
+
 const struct filter_ops rewrite_filter = {
     .name = "rewrite",
     .text = "Replaces and inserts text in content, and in response fields.",
@@ -406,6 +408,7 @@ const struct filter_ops rewrite_filter = {
     .state_bytes = sizeof(struct state),
     .counts = &counts,
     .finish = rewrite_finish,
+    .works_on_fetch = works_on_fetch,
     .request_head = request_head,
     .request_body = request_body,
     .fetch_head = fetch_head,

@@ -343,8 +343,7 @@ fetch_head(const void *arg, void *memory, struct exchange *ex)
     const struct waf_conf *conf = arg;
     struct state *state = memory;
 
-    if (conf->response_bytes == 0 || ex->response.status < 200 ||
-        ex->request.method == METHOD_CONNECT)
+    if (ex->response.status < 200 || ex->request.method == METHOD_CONNECT)
         return FILTER_NEXT;
     switch (state->halves[WAF_RESPONSE].stage) {
     case STAGE_NEW:
@@ -381,6 +380,12 @@ end(const void *arg, void *memory, struct exchange *ex)
     state->of = NULL;
 }
 
+static bool
+works_on_fetch(const void *arg)
+{
+    return ((const struct waf_conf *)arg)->response_bytes > 0;
+}
+
 const struct filter_ops waf_filter = {
     .name = "waf",
     .text = "A web application firewall: rules of ModSecurity, with the OWASP core rule set.",
@@ -391,6 +396,7 @@ const struct filter_ops waf_filter = {
     .finish = waf_finish,
     .adopt = waf_adopt,
     .check = waf_check,
+    .works_on_fetch = works_on_fetch,
     .request_head = request_head,
     .request_body = request_body,
     .fetch_head = fetch_head,

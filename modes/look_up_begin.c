@@ -212,15 +212,17 @@ by_rules(struct exchange *ex, struct slice source)
                : arena_printf(&ex->arena, "%.*s%.*s", SLICE_ARG(source), SLICE_ARG(rules));
 }
 
+/* What a rule spares from scanning is not for those whose content is scanned. */
 static struct slice
 by_filters(struct exchange *ex, struct slice source)
 {
-    struct slice parts[3] = { source };
+    struct slice parts[4] = { source };
 
     pipeline_fetch_ids(ex, &parts[1]);
-    return likely(parts[1].bytes == 0 && parts[2].bytes == 0)
-               ? source
-               : arena_join(&ex->arena, parts, ARRAY_COUNT(parts));
+    if (likely(parts[1].bytes == 0 && parts[2].bytes == 0))
+        return source;
+    parts[3] = ex->scan == RULE_SCAN_NEVER ? SLICE("\nunscanned") : slice_make("", 0);
+    return arena_join(&ex->arena, parts, ARRAY_COUNT(parts));
 }
 
 /* The URL as it goes upstream, which filters may have changed; as it was asked for, when it is
