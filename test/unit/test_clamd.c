@@ -27,6 +27,7 @@ static struct {
     size_t bytes[SCANS_MAX];
     unsigned scans;
     _Atomic bool has_all, may_answer;
+    bool is_stopped;
 } server;
 
 static struct arena arena;
@@ -106,12 +107,21 @@ begin_server(const char *answer)
     CU_ASSERT_EQUAL_FATAL(pthread_create(&server.thread, NULL, serve, NULL), 0);
 }
 
+/* Before anybody looks at what it got. */
+static void
+stop_server(void)
+{
+    if (server.is_stopped)
+        return;
+    server.is_stopped = server.may_answer = true;
+    shutdown(server.fd, SHUT_RDWR);
+    pthread_join(server.thread, NULL);
+}
+
 static void
 end_server(void)
 {
-    server.may_answer = true;
-    shutdown(server.fd, SHUT_RDWR);
-    pthread_join(server.thread, NULL);
+    stop_server();
     close(server.fd);
     for (unsigned i = 0; i < SCANS_MAX; i++)
         free(server.content[i]);
@@ -218,6 +228,7 @@ all_but_the_last_block_passes_before_the_verdict(void)
             CU_ASSERT_TRUE(content.is_done);
             CU_ASSERT_EQUAL(content.result, PUMP_DONE);
             CU_ASSERT_TRUE(content_is(text, bytes));
+            stop_server();
             CU_ASSERT_EQUAL(server.bytes[0], bytes);
             CU_ASSERT_EQUAL(memcmp(server.content[0], text, bytes), 0);
             finish();
@@ -286,6 +297,7 @@ only_the_beginning_of_what_is_longer_is_scanned(void)
     start_passing(0);
     content_turn(CONTENT_WAIT_MS);
     CU_ASSERT_TRUE(content_is(text, 100000));
+    stop_server();
     CU_ASSERT_EQUAL(server.bytes[0], 7000);
     finish();
 }
@@ -328,6 +340,7 @@ the_files_of_a_form_are_scanned_one_by_one(void)
         content_turn(CONTENT_WAIT_MS);
         CU_ASSERT_EQUAL(content.result, PUMP_DONE);
         CU_ASSERT_TRUE(content_is(text, content.in_bytes));
+        stop_server();
         CU_ASSERT_EQUAL(server.bytes[0], 10);
         CU_ASSERT_EQUAL(memcmp(server.content[0], "first\r\n--x", 10), 0);
         CU_ASSERT_EQUAL(server.bytes[1], file_bytes);
