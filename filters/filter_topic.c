@@ -126,27 +126,10 @@ page(struct slice request)
     return slice_equal(request, SLICE("filters")) ? write_text : NULL;
 }
 
-static bool
-ask(const struct topic_home *home, uint64_t ticket, struct slice request)
-{
-    (void)home;
-    (void)ticket;
-    (void)request;
-    return false;
-}
-
-static bool
-is_busy(void)
-{
-    return false;
-}
-
 const struct topic filter_topic = {
     .word = "filters",
     .page = page,
-    .ask = ask,
     .status_text = write_text,
     .status_json = write_json,
     .metrics = write_metrics,
-    .is_busy = is_busy,
 };

@@ -191,12 +191,6 @@ show_nothing(FILE *out, const struct status_facts *facts)
     (void)facts;
 }
 
-static bool
-is_busy(void)
-{
-    return false;
-}
-
 const struct topic explain_topic = {
     .word = "explain",
     .page = page,
@@ -204,5 +198,4 @@ const struct topic explain_topic = {
     .status_text = show_nothing,
     .status_json = show_nothing,
     .metrics = show_nothing,
-    .is_busy = is_busy,
 };

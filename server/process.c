@@ -648,7 +648,7 @@ ask_topic(struct process *p, uint64_t ticket, struct slice request)
         inquire(p, ticket, page);
     else if (p->snapshot == NULL)
         turn_down(p, ticket, "nothing is served yet\n");
-    else if (topic == NULL || !topic->ask(&home, ticket, request))
+    else if (topic == NULL || topic->ask == NULL || !topic->ask(&home, ticket, request))
         turn_down(p, ticket, "unknown request\n");
 }
 
@@ -659,7 +659,7 @@ wait_for_topics(struct process *p)
     const struct topic *const *topics = p->crew.setting.hooks->topics;
 
     for (; *topics != NULL; topics++)
-        while ((*topics)->is_busy())
+        while ((*topics)->is_busy != NULL && (*topics)->is_busy())
             loop_turn(p->loop, 100);
 }
 

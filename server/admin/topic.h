@@ -27,13 +27,14 @@ struct topic {
     /* The page that answers a request with the numbers of all threads; NULL: it is
      * none of these, but one for ask(). */
     render_fn *(*page)(struct slice request);
-    /* Sees to any other request that begins with its word. False: it is not known. */
+    /* Sees to any other request that begins with its word. False: it is not known. NULL:
+     * there is none. */
     bool (*ask)(const struct topic_home *home, uint64_t ticket, struct slice request);
     /* Its part of `status`: lines of the text, and a member of the JSON object with
      * a comma in front. */
     render_fn *status_text, *status_json;
     render_fn *metrics;
-    /* Whether answers are owed still. */
+    /* Whether answers are owed still. NULL: never. */
     bool (*is_busy)(void);
 };
 

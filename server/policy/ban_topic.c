@@ -259,12 +259,6 @@ page(struct slice request)
     return NULL;
 }
 
-static bool
-is_busy(void)
-{
-    return false;
-}
-
 /* ---- numbers */
 
 static void
@@ -342,5 +336,4 @@ const struct topic ban_topic = {
     .status_text = write_text,
     .status_json = write_json,
     .metrics = write_metrics,
-    .is_busy = is_busy,
 };
