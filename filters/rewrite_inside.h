@@ -20,10 +20,11 @@
 #include "filters/coding.h"
 #include "filters/filter.h"
 #include "filters/transform.h"
+#include "server/base/pattern.h"
 
 /* ---- rules */
 
-#define REWRITE_GROUPS 10      /* \0 to \9 */
+#define REWRITE_GROUPS PATTERN_CAPTURES /* \0 to \9 */
 #define REWRITE_RULES_MAX 256
 #define REWRITE_REGEXES_MAX 16
 #define REWRITE_CONTEXT 256u   /* bytes before a place that expressions may look back to */

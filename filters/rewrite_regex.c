@@ -9,73 +9,12 @@
 
 #include "filters/rewrite_inside.h"
 
-#include <pthread.h>
-#include <stdlib.h>
-
-#define PCRE2_CODE_UNIT_WIDTH 8
-#include <pcre2.h>
+#include "server/base/pattern.h"
+#include "server/base/pattern_memory.h"
 
 #define TEXT_MAX_BYTES 8192u
 #define LOOKBEHIND_MAX 100u  /* two of them, one in the other, fit into the context */
 #define MATCH_LIMIT 20000u
-#define HEAP_LIMIT_KIB 1024u /* of the interpreter */
-#define JIT_STACK_MIN_BYTES (32u * 1024)
-#define JIT_STACK_MAX_BYTES (256u * 1024)
-
-/* What one thread matches with. */
-struct scratch {
-    pcre2_match_data *data;
-    pcre2_match_context *context;
-    pcre2_jit_stack *stack;
-};
-
-static pthread_once_t scratch_once = PTHREAD_ONCE_INIT;
-static pthread_key_t scratch_key;
-static _Thread_local struct scratch *thread_scratch;
-
-static void
-free_scratch(void *arg)
-{
-    struct scratch *scratch = arg;
-
-    pcre2_match_data_free(scratch->data);
-    pcre2_match_context_free(scratch->context);
-    pcre2_jit_stack_free(scratch->stack);
-    free(scratch);
-    thread_scratch = NULL;
-}
-
-static void
-make_key(void)
-{
-    must(pthread_key_create(&scratch_key, free_scratch) == 0);
-}
-
-static struct scratch *
-scratch_of_thread(void)
-{
-    struct scratch *scratch = thread_scratch;
-
-    if (scratch != NULL)
-        return scratch;
-    pthread_once(&scratch_once, make_key);
-    scratch = calloc(1, sizeof(*scratch));
-    if (scratch == NULL)
-        return NULL;
-    scratch->data = pcre2_match_data_create(REWRITE_GROUPS, NULL);
-    scratch->context = pcre2_match_context_create(NULL);
-    if (scratch->data == NULL || scratch->context == NULL ||
-        pthread_setspecific(scratch_key, scratch) != 0) {
-        free_scratch(scratch);
-        return NULL;
-    }
-    pcre2_set_match_limit(scratch->context, MATCH_LIMIT);
-    pcre2_set_heap_limit(scratch->context, HEAP_LIMIT_KIB);
-    scratch->stack = pcre2_jit_stack_create(JIT_STACK_MIN_BYTES, JIT_STACK_MAX_BYTES, NULL);
-    if (scratch->stack != NULL)
-        pcre2_jit_stack_assign(scratch->context, NULL, scratch->stack);
-    return thread_scratch = scratch;
-}
 
 /* ---- compiling */
 
@@ -150,18 +89,18 @@ rewrite_regex_new(const char *text, bool ignore_case, unsigned *groups, struct a
 /* ---- searching */
 
 static int
-match(struct scratch *scratch, const struct rewrite_rule *rule, const char *data, size_t from,
+match(struct pattern_memory *memory, const struct rewrite_rule *rule, const char *data, size_t from,
       size_t end, bool is_end)
 {
     return pcre2_match(rule->regex, (PCRE2_SPTR)data, end, from,
-                       PCRE2_NOTEMPTY | (is_end ? 0 : PCRE2_PARTIAL_HARD), scratch->data,
-                       scratch->context);
+                       PCRE2_NOTEMPTY | (is_end ? 0 : PCRE2_PARTIAL_HARD), memory->data,
+                       memory->context);
 }
 
 static void
-copy_groups(struct scratch *scratch, int pairs, struct rewrite_found *found)
+copy_groups(struct pattern_memory *memory, int pairs, struct rewrite_found *found)
 {
-    const PCRE2_SIZE *at = pcre2_get_ovector_pointer(scratch->data);
+    const PCRE2_SIZE *at = pcre2_get_ovector_pointer(memory->data);
 
     found->start = at[0];
     found->end = at[1];
@@ -172,12 +111,12 @@ copy_groups(struct scratch *scratch, int pairs, struct rewrite_found *found)
 
 /* A match at start: whether it is one, too, when only max_match bytes are there. */
 static int
-match_within(struct scratch *scratch, const struct rewrite_rule *rule, const char *data,
+match_within(struct pattern_memory *memory, const struct rewrite_rule *rule, const char *data,
              size_t start, size_t max_match)
 {
-    int result = match(scratch, rule, data, start, start + max_match, false);
+    int result = match(memory, rule, data, start, start + max_match, false);
 
-    if (result >= 0 && pcre2_get_ovector_pointer(scratch->data)[0] != start)
+    if (result >= 0 && pcre2_get_ovector_pointer(memory->data)[0] != start)
         return PCRE2_ERROR_NOMATCH;
     return result;
 }
@@ -191,11 +130,12 @@ tell(struct rewrite_candidate *candidate, enum rewrite_answer answer, size_t fro
 
 /* One attempt. False: it went on for too long, and the next one is to begin behind. */
 static bool
-attempt(struct rewrite_search *search, struct scratch *scratch, const struct rewrite_rule *rule,
-        const struct rewrite_text *text, struct rewrite_candidate *candidate)
+attempt(struct rewrite_search *search, struct pattern_memory *memory,
+        const struct rewrite_rule *rule, const struct rewrite_text *text,
+        struct rewrite_candidate *candidate)
 {
     size_t max_match = search->rules->max_match, start;
-    int result = match(scratch, rule, text->data, candidate->from, text->end, text->is_end);
+    int result = match(memory, rule, text->data, candidate->from, text->end, text->is_end);
 
     if (result == PCRE2_ERROR_NOMATCH) {
         tell(candidate, REWRITE_NONE, text->end);
@@ -205,7 +145,7 @@ attempt(struct rewrite_search *search, struct scratch *scratch, const struct rew
         tell(candidate, REWRITE_LIMIT, candidate->from); /* of work, or of the JIT's stack */
         return true;
     }
-    start = pcre2_get_ovector_pointer(scratch->data)[0];
+    start = pcre2_get_ovector_pointer(memory->data)[0];
     if (result == PCRE2_ERROR_PARTIAL && text->end - start <= max_match) {
         tell(candidate, REWRITE_UNSURE, start);
         candidate->found.start = start;
@@ -213,10 +153,10 @@ attempt(struct rewrite_search *search, struct scratch *scratch, const struct rew
         return true;
     }
     if (result >= 0 && text->end - start > max_match)
-        result = match_within(scratch, rule, text->data, start, max_match);
+        result = match_within(memory, rule, text->data, start, max_match);
     if (result >= 0) {
         tell(candidate, REWRITE_FOUND, start);
-        copy_groups(scratch, result, &candidate->found);
+        copy_groups(memory, result, &candidate->found);
         candidate->found.rule = rule;
         return true;
     }
@@ -240,14 +180,14 @@ void
 rewrite_regex_search(struct rewrite_search *search, const struct rewrite_rule *rule,
                      const struct rewrite_text *text, struct rewrite_candidate *candidate)
 {
-    struct scratch *scratch = scratch_of_thread();
+    struct pattern_memory *memory = pattern_memory_of_thread(MATCH_LIMIT);
 
     candidate->seen_end = text->end;
-    if (scratch == NULL) {
+    if (memory == NULL) {
         tell(candidate, REWRITE_LIMIT, candidate->from);
         return;
     }
-    while (!attempt(search, scratch, rule, text, candidate))
+    while (!attempt(search, memory, rule, text, candidate))
         if (is_too_much(search, text->end - candidate->from)) {
             tell(candidate, REWRITE_LIMIT, candidate->from);
             return;

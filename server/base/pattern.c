@@ -1,92 +1,21 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* pattern.c - PCRE2 behind a small door.
- *
- * What a match writes to (offsets, limits, the stack of the compiled code)
- * belongs to the thread: made at its first match, released when it ends.
- */
+/* pattern.c - PCRE2 behind a small door. */
 #include "config.h"
 
 #include "server/base/pattern.h"
 
-#include <pthread.h>
 #include <stdlib.h>
 
 #include "server/base/must.h"
-
-#define PCRE2_CODE_UNIT_WIDTH 8
-#include <pcre2.h>
+#include "server/base/pattern_memory.h"
 
 #define TEXT_MAX_BYTES 8192
 #define MATCH_LIMIT 200000u      /* steps: a few milliseconds at worst */
-#define HEAP_LIMIT_KIB 1024u     /* of the interpreter */
-#define JIT_STACK_MIN_BYTES (32u * 1024)
-#define JIT_STACK_MAX_BYTES (256u * 1024)
 
 struct pattern {
     pcre2_code *code;
     char *text;
 };
-
-/* What one thread matches with. */
-struct scratch {
-    pcre2_match_data *data;
-    pcre2_match_context *context;
-    pcre2_jit_stack *stack;
-};
-
-static pthread_once_t scratch_once = PTHREAD_ONCE_INIT;
-static pthread_key_t scratch_key;
-static _Thread_local struct scratch *thread_scratch;
-
-static void
-free_scratch(void *arg)
-{
-    struct scratch *scratch = arg;
-
-    pcre2_match_data_free(scratch->data);
-    pcre2_match_context_free(scratch->context);
-    pcre2_jit_stack_free(scratch->stack);
-    free(scratch);
-    thread_scratch = NULL;
-}
-
-static void
-make_key(void)
-{
-    must(pthread_key_create(&scratch_key, free_scratch) == 0);
-}
-
-static struct scratch *
-new_scratch(void)
-{
-    struct scratch *scratch = calloc(1, sizeof(*scratch));
-
-    pthread_once(&scratch_once, make_key);
-    if (scratch == NULL)
-        return NULL;
-    scratch->data = pcre2_match_data_create(PATTERN_CAPTURES, NULL);
-    scratch->context = pcre2_match_context_create(NULL);
-    if (scratch->data == NULL || scratch->context == NULL ||
-        pthread_setspecific(scratch_key, scratch) != 0) {
-        free_scratch(scratch);
-        return NULL;
-    }
-    pcre2_set_match_limit(scratch->context, MATCH_LIMIT);
-    pcre2_set_heap_limit(scratch->context, HEAP_LIMIT_KIB);
-    /* NULL where there is no JIT; without one matching still works. */
-    scratch->stack = pcre2_jit_stack_create(JIT_STACK_MIN_BYTES, JIT_STACK_MAX_BYTES, NULL);
-    if (scratch->stack != NULL)
-        pcre2_jit_stack_assign(scratch->context, NULL, scratch->stack);
-    return scratch;
-}
-
-static struct scratch *
-scratch_of_thread(void)
-{
-    if (unlikely(thread_scratch == NULL))
-        thread_scratch = new_scratch();
-    return thread_scratch;
-}
 
 static pcre2_code *
 compile(const char *text, bool nocase, struct err *err)
@@ -137,9 +66,10 @@ fail:
 }
 
 static void
-copy_captures(struct scratch *scratch, int pairs, struct slice subject, struct slice *captures)
+copy_captures(const struct pattern_memory *memory, int pairs, struct slice subject,
+              struct slice *captures)
 {
-    const PCRE2_SIZE *at = pcre2_get_ovector_pointer(scratch->data);
+    const PCRE2_SIZE *at = pcre2_get_ovector_pointer(memory->data);
 
     for (int i = 0; i < PATTERN_CAPTURES; i++) {
         bool is_set = i < pairs && at[2 * i] != PCRE2_UNSET;
@@ -155,15 +85,15 @@ copy_captures(struct scratch *scratch, int pairs, struct slice subject, struct s
 enum pattern_result
 pattern_match(const struct pattern *pattern, struct slice subject, struct slice *captures)
 {
-    struct scratch *scratch = scratch_of_thread();
+    struct pattern_memory *memory = pattern_memory_of_thread(MATCH_LIMIT);
     int pairs;
 
-    if (scratch == NULL)
+    if (memory == NULL)
         return PATTERN_LIMIT;
     if (subject.data == NULL)
         subject.data = "";
     pairs = pcre2_match(pattern->code, (PCRE2_SPTR)subject.data, subject.bytes, 0, 0,
-                        scratch->data, scratch->context);
+                        memory->data, memory->context);
     if (pairs == PCRE2_ERROR_NOMATCH)
         return PATTERN_MISS;
     if (pairs < 0)
@@ -171,7 +101,7 @@ pattern_match(const struct pattern *pattern, struct slice subject, struct slice 
     if (pairs == 0) /* more groups than we keep */
         pairs = PATTERN_CAPTURES;
     if (captures != NULL)
-        copy_captures(scratch, pairs, subject, captures);
+        copy_captures(memory, pairs, subject, captures);
     return PATTERN_HIT;
 }
 
