@@ -12,6 +12,7 @@
 #include "server/certificates/certificates.h"
 #include "server/opener.h"
 #include "server/schema.h"
+#include "server/tls/system_trust.h"
 #include "server/tls/tls_resumption.h"
 
 #include <openssl/err.h>
@@ -135,20 +136,33 @@ trust_file(const struct tls_context *context, struct err *err)
     return 0;
 }
 
+/* Read again, they count as other ones. */
 static int
-trust(const struct tls_context *context, const struct tls_context *like, struct err *err)
+trust_system(const struct tls_context *context, EVP_MD_CTX *digest, struct err *err)
+{
+    uint64_t version;
+    X509_STORE *store = system_trust_ref(&version);
+
+    if (store == NULL)
+        return err_set(err, "the system's CA certificates cannot be loaded: out of memory");
+    SSL_CTX_set_cert_store(context->openssl, store);
+    EVP_DigestUpdate(digest, &version, sizeof(version));
+    return 0;
+}
+
+static int
+trust(const struct tls_context *context, const struct tls_context *like, EVP_MD_CTX *digest,
+      struct err *err)
 {
     if (!context->verify)
         return 0;
-    if (like != NULL && like->verify &&
+    if (context->ca_file == NULL)
+        return trust_system(context, digest, err);
+    if (like != NULL && like->verify && like->ca_file != NULL &&
         slice_equal(slice_of(like->ca_file), slice_of(context->ca_file))) {
         SSL_CTX_set1_cert_store(context->openssl, SSL_CTX_get_cert_store(like->openssl));
         return 0;
     }
-    if (context->ca_file == NULL)
-        return SSL_CTX_set_default_verify_paths(context->openssl) == 1
-                   ? 0
-                   : err_set(err, "the system's CA certificates cannot be loaded");
     return trust_file(context, err);
 }
 
@@ -275,7 +289,7 @@ fill(struct tls_context *context, enum upstream_protocol protocol,
         err_set(err, "TLS: out of memory");
         return NULL;
     }
-    if (trust(context, like, err) < 0 ||
+    if (trust(context, like, digest, err) < 0 ||
         (client != NULL && show(context, client, digest, err) < 0)) {
         EVP_MD_CTX_free(digest);
         return NULL;

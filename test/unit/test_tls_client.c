@@ -339,6 +339,45 @@ refuses_a_forged_signature(void)
     EVP_PKEY_free(other);
 }
 
+/* ---- the system's authorities */
+
+static void
+trusts_the_system_and_reads_it_once(void)
+{
+    struct tls_target target = { .host = SLICE_INIT("origin.test") };
+    const struct tls_context *first, *again, *changed;
+    struct outcome outcome;
+    struct origin origin;
+    char file[256];
+
+    write_pem(file, sizeof(file), ca, NULL);
+    setenv("SSL_CERT_FILE", file, 1);
+    first = trusting(NULL);
+    again = trusting(NULL);
+    CU_ASSERT_PTR_EQUAL(SSL_CTX_get_cert_store(again->openssl),
+                        SSL_CTX_get_cert_store(first->openssl));
+    CU_ASSERT_EQUAL(tls_context_id(again), tls_context_id(first));
+
+    target.context = again;
+    origin_init(&origin, good_certificate(), NULL);
+    shake_hands(&origin, &target, &outcome);
+    CU_ASSERT_TRUE(outcome.has_conn);
+    leave(&outcome);
+    origin_fini(&origin);
+
+    must(truncate(file, 0) == 0);
+    changed = trusting(NULL);
+    setenv("SSL_CERT_FILE", "/dev/null", 1);
+    unlink(file);
+    CU_ASSERT_NOT_EQUAL(tls_context_id(changed), tls_context_id(first));
+    target.context = changed;
+    origin_init(&origin, good_certificate(), NULL);
+    shake_hands(&origin, &target, &outcome);
+    CU_ASSERT_FALSE(outcome.has_conn);
+    leave(&outcome);
+    origin_fini(&origin);
+}
+
 /* ---- groups */
 
 static struct tls_context *
@@ -639,6 +678,8 @@ suite_tls_client(void)
     CU_add_test(suite, "refuses a self-signed certificate", refuses_a_self_signed_certificate);
     CU_add_test(suite, "refuses an unknown issuer", refuses_an_unknown_issuer);
     CU_add_test(suite, "refuses a forged signature", refuses_a_forged_signature);
+    CU_add_test(suite, "trusts the system's authorities, read once until they change",
+                trusts_the_system_and_reads_it_once);
     CU_add_test(suite, "verifies the configured name", verifies_the_configured_name);
     CU_add_test(suite, "takes anything when told so", takes_anything_when_told_so);
     CU_add_test(suite, "agrees on the protocol of the group", agrees_on_the_protocol_of_the_group);
