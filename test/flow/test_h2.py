@@ -442,9 +442,10 @@ def _():
 
 @test("curl: many transfers over one connection")
 def _():
+    # Small ones: curl 7.88 can forget long ones of which it holds all that there is to read.
     base = f"https://{proxy().address('tls')}"
     found = curl("tls", "/", "--parallel", "-w", "%{num_connects}\n",
-                 *(word for _ in range(40) for word in ("-o", os.devnull, f"{base}/blob")),
+                 *(word for i in range(40) for word in ("-o", os.devnull, f"{base}/part?{i}")),
                  "-o", os.devnull)
     check(sum(int(line) for line in found.split()) <= 2, f"connections: {found}")
 
