@@ -8,6 +8,8 @@
 #include "server/base/must.h"
 #include "server/config/reader.h"
 
+#include <inttypes.h>
+
 #define HOUR (60 * 60 * 1000LL)
 #define DAY (24 * HOUR)
 #define YEAR_MAX (49 * DAY) /* what 32 bits of milliseconds hold */
@@ -38,7 +40,7 @@ const struct option store_options[] = {
       .text = "Free room of the file system that is left to others." },
     { .name = "segment", .type = OPTION_SIZE,
       .offset = offsetof(struct store_conf, segment_bytes), .fallback = "64M", .min = 1 << 20,
-      .max = 1 << 30, .text = "Length of its files." },
+      .max = 1 << 30, .text = "Length of its files: a quarter of disk at most." },
     { .name = "max_object", .type = OPTION_SIZE,
       .offset = offsetof(struct store_conf, object_bytes), .fallback = "1G",
       .text = "Longest content stored." },
@@ -144,6 +146,13 @@ const struct option cache_options[] = {
     { .name = NULL },
 };
 
+/* In megabytes, rounded up. */
+static uint64_t
+megabytes(uint64_t bytes)
+{
+    return (bytes + (1 << 20) - 1) >> 20;
+}
+
 int
 store_conf_finish(struct store_conf *store, void *const *earlier, size_t earlier_count,
                   struct err *err)
@@ -160,9 +169,13 @@ store_conf_finish(struct store_conf *store, void *const *earlier, size_t earlier
     if (store->path != NULL && store->path[0] != '/')
         return err_set(err, "path: \"%s\" is not an absolute path", store->path);
     if (store->path != NULL && store->disk_bytes < 4 * store->segment_bytes)
-        return err_set(err, "disk is less than four times segment");
+        return err_set(err, "disk is less than four times segment: disk = \"%" PRIu64 "M\" would "
+                            "do, or a smaller segment",
+                       megabytes(4 * store->segment_bytes));
     if (store->memory_object_bytes > store->memory_bytes / 4)
-        return err_set(err, "max_memory_object is more than a quarter of memory");
+        return err_set(err, "max_memory_object is more than a quarter of memory: memory = "
+                            "\"%" PRIu64 "M\" would do, or a smaller max_memory_object",
+                       megabytes(4 * store->memory_object_bytes));
     if (store->path == NULL && store->object_bytes > store->memory_object_bytes)
         store->object_bytes = store->memory_object_bytes;
     return 0;
@@ -177,8 +190,10 @@ find_store(const struct config_list *stores, const char *name, struct err *err)
     for (size_t i = 0; i < stores->count; i++) {
         struct store_conf *store = stores->items[i];
 
-        if (strcmp(store->name, name) == 0)
+        if (strcmp(store->name, name) == 0) {
+            store->is_used = true;
             return store;
+        }
         nearest_offer(&nearest, store->name);
     }
     err_set(err, "there is no store \"%s\"", name);

@@ -35,6 +35,7 @@ struct store_conf {
     int verify;                 /* enum disk_verify */
     int64_t tags, prefixes;     /* purges remembered */
     struct store *store;        /* in the registry */
+    bool is_used;               /* by a cache, which says so when it is linked */
 };
 
 enum cache_reload { CACHE_RELOAD_AUTO, CACHE_RELOAD_OBEY, CACHE_RELOAD_IGNORE };

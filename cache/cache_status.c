@@ -73,18 +73,11 @@ put_string(char *at, struct slice s)
     return at;
 }
 
-/* Section 4.1.7. */
-static bool
-is_token(struct slice s)
+/* A token where it can be one. */
+static char *
+put_name(char *at, struct slice s)
 {
-    char first = s.bytes > 0 ? ascii_lower(s.data[0]) : '\0';
-
-    if ((first < 'a' || first > 'z') && first != '*')
-        return false;
-    for (size_t i = 1; i < s.bytes; i++)
-        if (!char_is(s.data[i], CHAR_TOKEN) && s.data[i] != ':' && s.data[i] != '/')
-            return false;
-    return true;
+    return scan_is_structured_token(s) ? put(at, s) : put_string(at, s);
 }
 
 static char *
@@ -109,7 +102,7 @@ cache_status_text(struct arena *arena, const struct cache_outcome *outcome)
 
     if (text == NULL)
         return slice_make("", 0);
-    at = is_token(outcome->name) ? put(at, outcome->name) : put_string(at, outcome->name);
+    at = put_name(at, outcome->name);
     at = put_what_happened(at, outcome);
     if (outcome->has_ttl) {
         at = put(at, SLICE("; ttl="));
@@ -123,7 +116,7 @@ cache_status_text(struct arena *arena, const struct cache_outcome *outcome)
         at = put_string(put(at, SLICE("; key=")), outcome->key);
     if (outcome->detail.bytes > 0) {
         at = put(at, SLICE("; detail="));
-        at = is_token(outcome->detail) ? put(at, outcome->detail) : put_string(at, outcome->detail);
+        at = put_name(at, outcome->detail);
     }
     return slice_make(text, (size_t)(at - text));
 }

@@ -10,12 +10,11 @@
 #include "cache/disk_inside.h"
 
 #include "server/base/clock.h"
+#include "server/base/thread.h"
 
 #include <errno.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <unistd.h>
 
 #define READS_MAX 4096u        /* waiting */
@@ -342,7 +341,6 @@ run(void *arg)
     enum step step = STEP_NONE;
     unsigned last_role = STEP_SYNC;
 
-    prctl(PR_SET_NAME, "disk");
     pthread_mutex_lock(&threads->lock);
     while (!threads->is_stopping) {
         step = choose(disk, step, &last_role);
@@ -392,18 +390,14 @@ int
 disk_threads_start(struct disk *disk, unsigned wanted, struct err *err)
 {
     struct disk_threads *threads = &disk->threads;
-    sigset_t all, before;
     int error = 0;
 
     init(threads);
     wanted = wanted < 1 ? 1 : wanted > DISK_THREADS_MAX ? DISK_THREADS_MAX : wanted;
-    sigfillset(&all); /* signals are for others */
-    pthread_sigmask(SIG_SETMASK, &all, &before);
     while (threads->count < wanted && error == 0) {
-        error = pthread_create(&threads->ids[threads->count], NULL, run, disk);
+        error = thread_start(&threads->ids[threads->count], "bascule-disk", run, disk);
         threads->count += error == 0;
     }
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (threads->count > 0)
         return 0;
     return err_set(err, "cannot start a thread: %s", strerror(error));

@@ -261,17 +261,10 @@ take(struct source *base, size_t bytes)
     source->at += bytes;
 }
 
-static void
-cancel(struct source *base)
-{
-    if (base->inner->ops->cancel != NULL)
-        base->inner->ops->cancel(base->inner);
-}
-
 static const struct source_ops ops = {
     .offer = offer,
     .take = take,
-    .cancel = cancel,
+    .cancel = source_cancel_inner,
 };
 
 void

@@ -13,11 +13,11 @@
 #include "cache/purge_state.h"
 
 #include <errno.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <time.h>
 
 #include "server/base/log.h"
+#include "server/base/thread.h"
 
 #define RETRY_S 10              /* between tries to write a log that failed */
 #define ANEW_BYTES_MIN 65536u   /* a shorter log is not worth writing anew */
@@ -253,20 +253,10 @@ run(void *arg)
     return NULL;
 }
 
-/* All signals are for other threads. */
 int
 purge_writer_start(struct purges *purges)
 {
-    sigset_t all, before;
-    int error;
-
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    error = pthread_create(&purges->thread, NULL, run, purges);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    if (error == 0)
-        pthread_setname_np(purges->thread, "bascule-purge");
-    return error;
+    return thread_start(&purges->thread, "bascule-purge", run, purges);
 }
 
 void

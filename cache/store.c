@@ -11,6 +11,7 @@
 #include "cache/cache_conf.h"
 #include "server/base/hash.h"
 #include "server/base/log.h"
+#include "server/base/thread.h"
 #include "server/registry.h"
 
 #include <errno.h>
@@ -263,7 +264,7 @@ let_go(struct registered *object)
     pthread_mutex_lock(&closing.lock);
     closing.count++;
     pthread_mutex_unlock(&closing.lock);
-    if (pthread_create(&thread, NULL, close_behind, object) == 0)
+    if (thread_start(&thread, "bascule-close", close_behind, object) == 0)
         pthread_detach(thread);
     else
         close_behind(object);

@@ -10,6 +10,8 @@
 
 #include "cache/structured_field.h"
 
+#include "server/base/hex.h"
+
 /* ---- characters */
 
 enum {
@@ -185,11 +187,15 @@ take_date(struct slice *in, struct sf_item *item)
     return true;
 }
 
-/* The value of a hexadecimal digit in lower case, or -1. */
+/* What an escape at the head of text stands for, whose digits are of lower case here; -1:
+ * it is none. */
 static int
-hex_of(char c)
+unescape(struct slice text)
 {
-    return ascii_is_digit(c) ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+    int byte = hex_unescape(text);
+
+    return byte >= 0 && ascii_lower(text.data[1]) == text.data[1] &&
+                   ascii_lower(text.data[2]) == text.data[2] ? byte : -1;
 }
 
 /* UTF-8 as it comes (RFC 3629 section 4). */
@@ -230,9 +236,9 @@ take_display_string(struct slice *in, struct sf_item *item)
         if (!is_of(in->data[i], TEXT))
             return false;
         if (byte == '%') {
-            if (in->bytes - i < 3 || hex_of(in->data[i + 1]) < 0 || hex_of(in->data[i + 2]) < 0)
+            byte = unescape(slice_skip(*in, i));
+            if (byte < 0)
                 return false;
-            byte = hex_of(in->data[i + 1]) * 16 + hex_of(in->data[i + 2]);
             i += 2;
         }
         if (!feed_utf8(&utf8, (uint8_t)byte))

@@ -10,6 +10,8 @@
 
 #include "cache/structured_field.h"
 
+#include "server/base/hex.h"
+
 /* Writes what text says, never more bytes than text has. */
 typedef size_t decode_fn(char *to, struct slice text);
 
@@ -26,12 +28,6 @@ unescape(char *to, struct slice text)
     return bytes;
 }
 
-static int
-hex_of(char c)
-{
-    return c <= '9' ? c - '0' : c - 'a' + 10;
-}
-
 static size_t
 decode_percent(char *to, struct slice text)
 {
@@ -39,7 +35,7 @@ decode_percent(char *to, struct slice text)
 
     for (size_t i = 0; i < text.bytes; i++) {
         if (text.data[i] == '%') {
-            to[bytes++] = (char)(hex_of(text.data[i + 1]) << 4 | hex_of(text.data[i + 2]));
+            to[bytes++] = (char)hex_byte(&text.data[i + 1]);
             i += 2;
         } else {
             to[bytes++] = text.data[i];

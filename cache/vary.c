@@ -68,8 +68,7 @@ collect(struct slice list, struct slice *names, unsigned *count, size_t *bytes)
         at = stop + 1;
         if (name.bytes == 0)
             continue;
-        if (slice_equal(name, SLICE("*")) ||
-            scan_token(name.data, name.data + name.bytes) != name.data + name.bytes ||
+        if (slice_equal(name, SLICE("*")) || !scan_is_token(name) ||
             !insert(names, count, name))
             return false;
         *bytes += name.bytes + 1;

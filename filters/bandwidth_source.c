@@ -135,8 +135,7 @@ cancel(struct source *source)
     struct bandwidth_source *own = container_of(source, struct bandwidth_source, source);
 
     stop(own);
-    if (source->inner->ops->cancel != NULL)
-        source->inner->ops->cancel(source->inner);
+    source_cancel_inner(source);
 }
 
 static const struct source_ops bandwidth_source_ops = {

@@ -18,6 +18,7 @@
 #include "filters/bans.h"
 
 #include "filters/exchange_key.h"
+#include "server/log/escape.h"
 #include "server/policy/ban_table.h"
 
 #include <stdio.h>
@@ -214,7 +215,6 @@ keep_out(const struct bans_conf *conf, struct bans_state *state)
     state->is_kept_out = true;
     exchange_decide(ex, DECISION_FILTER, &conf->filter.place, "bans: banned by %s",
                     conf->ban->name);
-    counter_up(ex->worker->counters, requests_denied);
     switch ((enum action)conf->action) {
     case ACTION_DENY:
         break;
@@ -227,16 +227,19 @@ keep_out(const struct bans_conf *conf, struct bans_state *state)
     return deny(state);
 }
 
-static bool
-is_banned(const struct bans_conf *conf, struct exchange *ex)
+/* 0: it is not banned. */
+static uint64_t
+banned_until(const struct bans_conf *conf, struct exchange *ex)
 {
     struct ban_key key;
     struct facts facts;
+    uint64_t until_ms;
 
     exchange_key_facts(ex, &facts);
-    return ban_key_of(conf->ban, &facts, &key) &&
-           ban_until(conf->ban->table, key.hash, loop_wall_ms(ex->worker->loop)) > 0 &&
-           !ban_is_exempt(conf->ban, &ex->client_ip);
+    if (!ban_key_of(conf->ban, &facts, &key))
+        return 0;
+    until_ms = ban_until(conf->ban->table, key.hash, loop_wall_ms(ex->worker->loop));
+    return until_ms > 0 && !ban_is_exempt(conf->ban, &ex->client_ip) ? until_ms : 0;
 }
 
 static enum filter_verdict
@@ -249,7 +252,7 @@ request_head(const void *arg, void *memory, struct exchange *ex)
         return state->was_held ? deny(state) : FILTER_WAIT;
     timer_init(&state->timer, on_due);
     state->ex = ex;
-    if (likely(!is_banned(conf, ex)))
+    if (likely(banned_until(conf, ex) == 0))
         return FILTER_NEXT;
     if (!conf->is_trial)
         return keep_out(conf, state);
@@ -258,6 +261,23 @@ request_head(const void *arg, void *memory, struct exchange *ex)
     exchange_decide(ex, DECISION_FILTER, &conf->filter.place, "bans: would be kept out by %s",
                     conf->ban->name);
     return FILTER_NEXT;
+}
+
+static bool
+objects(const void *arg, struct exchange *ex, struct filter_objection *objection)
+{
+    const struct bans_conf *conf = arg;
+    uint64_t until_ms = conf->is_trial ? 0 : banned_until(conf, ex);
+    char until[32];
+
+    if (until_ms == 0)
+        return false;
+    objection->status = conf->action == ACTION_DROP ? 0 : 403;
+    text_time_iso(until, until_ms);
+    objection->why = arena_printf(&ex->arena, "banned by %s (%s:%u) until %.10s %.8s UTC",
+                                  conf->ban->name, conf->filter.place.file,
+                                  conf->filter.place.line, until, until + 11);
+    return true;
 }
 
 /* A policy that asks for credentials stands before the filters of requests. */
@@ -333,4 +353,5 @@ const struct filter_ops bans_filter = {
     .request_head = request_head,
     .deliver_head = deliver_head,
     .end = end,
+    .objects = objects,
 };

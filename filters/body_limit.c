@@ -34,10 +34,24 @@ request_head(const void *arg, void *state, struct exchange *ex)
     return FILTER_NEXT;
 }
 
+/* The road has refused it: the log shall name whose limit it was. */
+static enum filter_verdict
+deliver_head(const void *arg, void *state, struct exchange *ex)
+{
+    const struct body_limit_conf *conf = arg;
+
+    (void)state;
+    if (ex->response.status == 413 && ex->end == END_LIMIT && ex->refusal == NULL &&
+        ex->body_limit_bytes == conf->max_bytes)
+        exchange_decide(ex, DECISION_FILTER, &conf->filter.place, "body_limit: over max");
+    return FILTER_NEXT;
+}
+
 const struct filter_ops body_limit_filter = {
     .name = "body_limit",
     .text = "Bounds the content of requests.",
     .options = options,
     .conf_bytes = sizeof(struct body_limit_conf),
     .request_head = request_head,
+    .deliver_head = deliver_head,
 };

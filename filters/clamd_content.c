@@ -256,8 +256,8 @@ cancel(struct source *source)
 
     job->stage = CLAMD_STAGE_STOP;
     clamd_job_end(job);
-    if (!job->is_inner_ended && source->inner->ops->cancel != NULL)
-        source->inner->ops->cancel(source->inner);
+    if (!job->is_inner_ended)
+        source_cancel_inner(source);
 }
 
 static const struct source_ops source_ops = { .offer = offer, .take = take, .cancel = cancel };

@@ -37,8 +37,9 @@ side_word(const struct clamd_job *job)
 static void
 decide(struct clamd_job *job, enum decision_kind kind, const char *what, const char *more)
 {
-    exchange_decide(job->ex, kind, &job->conf->filter.place, "clamd: %s %s%s%s", side_word(job),
-                    what, more != NULL ? ": " : "", more != NULL ? more : "");
+    exchange_decide_filter(job->ex, kind, NULL, &job->conf->filter.place, "clamd: %s %s%s%s",
+                           side_word(job), what, more != NULL ? ": " : "",
+                           more != NULL ? more : "");
 }
 
 /* The rule that says no is named after what was found. */
@@ -60,8 +61,8 @@ tell_infected(struct clamd_job *job)
         exchange_decide(ex, DECISION_FILTER, place, "clamd: %s has %.*s in it: log_only",
                         side_word(job), SLICE_ARG(name));
     else
-        exchange_decide_rule(ex, DECISION_DENY, rule.data, place, "clamd: %s has %.*s in it",
-                             side_word(job), SLICE_ARG(name));
+        exchange_decide_filter(ex, DECISION_DENY, rule.data, place, "clamd: %s has %.*s in it",
+                               side_word(job), SLICE_ARG(name));
 }
 
 /* Longer than max_size, or than clamd takes, in which case nothing was scanned. */

@@ -4,6 +4,9 @@
 
 #include "filters/content_field.h"
 
+#include "server/base/hex.h"
+#include "server/http/scan.h"
+
 /* ---- values and parameters */
 
 struct slice
@@ -22,23 +25,13 @@ content_field_value(struct slice field)
     return content_field_take_value(&field);
 }
 
-/* RFC 9110 section 5.6.2. */
-static bool
-is_token_char(char c)
-{
-    static const char marks[] = "!#$%&'*+-.^_`|~";
-
-    return (ascii_lower(c) >= 'a' && ascii_lower(c) <= 'z') || ascii_is_digit(c) ||
-           (c != '\0' && strchr(marks, c) != NULL);
-}
-
 static struct slice
 take_token(struct slice *text)
 {
     struct slice token = *text;
     size_t n = 0;
 
-    while (n < text->bytes && is_token_char(text->data[n]))
+    while (n < text->bytes && char_is(text->data[n], CHAR_TOKEN))
         n++;
     token.bytes = n;
     *text = slice_skip(*text, n);
@@ -96,15 +89,6 @@ parameter_next(struct slice *field, struct parameter *p)
     return take_quoted(field, &p->value) ? PARAMETER_FOUND : PARAMETER_BAD;
 }
 
-static int
-hex_of(char c)
-{
-    if (ascii_is_digit(c))
-        return c - '0';
-    c = ascii_lower(c);
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 struct slice
 content_field_unescape(struct slice text, char escape, char *to)
 {
@@ -113,9 +97,10 @@ content_field_unescape(struct slice text, char escape, char *to)
     for (size_t i = 0; i < text.bytes; i++) {
         char c = text.data[i];
 
-        if (c == escape && i + 2 < text.bytes && hex_of(text.data[i + 1]) >= 0 &&
-            hex_of(text.data[i + 2]) >= 0) {
-            c = (char)(hex_of(text.data[i + 1]) * 16 + hex_of(text.data[i + 2]));
+        int byte = c == escape && i + 2 < text.bytes ? hex_byte(&text.data[i + 1]) : -1;
+
+        if (byte >= 0) {
+            c = (char)byte;
             i += 2;
         }
         to[n++] = c;

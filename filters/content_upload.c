@@ -250,14 +250,11 @@ take(struct source *source, size_t bytes)
     source->inner->ops->take(source->inner, bytes);
 }
 
-static void
-cancel(struct source *source)
-{
-    if (source->inner->ops->cancel != NULL)
-        source->inner->ops->cancel(source->inner);
-}
-
-static const struct source_ops ops = { .offer = offer, .take = take, .cancel = cancel };
+static const struct source_ops ops = {
+    .offer = offer,
+    .take = take,
+    .cancel = source_cancel_inner,
+};
 
 /* ---- the beginning */
 

@@ -16,6 +16,7 @@
 #include "filters/cors.h"
 
 #include "server/base/log.h"
+#include "server/http/scan.h"
 #include "server/http/uri.h"
 
 #include <assert.h>
@@ -90,17 +91,6 @@ is_star(const struct strings *list)
     return false;
 }
 
-/* RFC 9110 section 5.6.2: of methods and of field names. */
-static bool
-is_token(struct slice s)
-{
-    for (size_t i = 0; i < s.bytes; i++)
-        if (s.data[i] <= ' ' || s.data[i] > '~' ||
-            strchr("\"(),/:;<=>?@[\\]{}", s.data[i]) != NULL)
-            return false;
-    return s.bytes > 0;
-}
-
 static int
 join(struct slice *line, const struct strings *list, struct arena *arena, struct err *err)
 {
@@ -111,7 +101,7 @@ join(struct slice *line, const struct strings *list, struct arena *arena, struct
     for (size_t i = 0; i < list->count; i++) {
         parts[2 * i] = slice_trim(list->items[i]);
         parts[2 * i + 1] = SLICE(", ");
-        if (!is_token(parts[2 * i]))
+        if (!scan_is_token(parts[2 * i]))
             return err_set(err, "\"%s\" is no name", log_escape(parts[2 * i]));
     }
     *line = list->count > 0 ? arena_join(arena, parts, 2 * list->count - 1) : slice_make(NULL, 0);

@@ -120,10 +120,12 @@ read_wishes(struct state *state, const struct exchange *ex)
 
 /* RFC 9110 sections 15.5.16 and 12.5.3. */
 static enum filter_verdict
-refuse(struct exchange *ex)
+refuse(const struct decompress_conf *conf, struct exchange *ex)
 {
     struct slice accepted = SLICE("");
 
+    exchange_decide(ex, DECISION_FILTER, &conf->filter.place,
+                    "decompress: the request's coding is not known");
     exchange_answer(ex, 415, END_BAD_REQUEST, "The coding of the request's content is not known.");
     for (enum coding coding = CODING_GZIP; coding < CODING_UNKNOWN; coding++)
         if (coding_can_decode(coding))
@@ -149,7 +151,7 @@ request_head(const void *arg, void *memory, struct exchange *ex)
     if (!conf->requests || ex->request.body == NULL || !content_may_change_request(ex))
         return FILTER_NEXT;
     if (!codings_read(&ex->request.fields, &codings) || !codings_can_decode(&codings))
-        return refuse(ex);
+        return refuse(conf, ex);
     if (codings.count == 0)
         return FILTER_NEXT;
     state->request = codings;

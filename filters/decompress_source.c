@@ -90,7 +90,8 @@ fail(struct decoding *decoding, enum decode_failure failure)
     if (decoding->has_failed)
         return TRANSFORM_FAILED;
     decoding->has_failed = true;
-    exchange_decide(decoding->ex, DECISION_FAILURE, NULL, "%s", decode_failure_text(failure));
+    exchange_decide_filter(decoding->ex, DECISION_FAILURE, NULL, NULL, "%s",
+                           decode_failure_text(failure));
     if (decoding->plan.on_failed != NULL)
         decoding->plan.on_failed(decoding->ex, decoding->plan.arg, failure);
     if (decoding->plan.is_request)

@@ -5,6 +5,7 @@
 #include "filters/field_set.h"
 
 #include "server/base/log.h"
+#include "server/http/scan.h"
 
 #include <stdlib.h>
 
@@ -90,17 +91,6 @@ field_set_remove(const struct field_set *set, struct fields *fields)
 
 /* ---- checks */
 
-/* RFC 9110 section 5.6.2. */
-static bool
-is_token(struct slice s)
-{
-    for (size_t i = 0; i < s.bytes; i++)
-        if (s.data[i] <= ' ' || s.data[i] > '~' ||
-            strchr("\"(),/:;<=>?@[\\]{}", s.data[i]) != NULL)
-            return false;
-    return s.bytes > 0;
-}
-
 /* Expect decides when content flows, as framing decides where it ends. */
 static bool
 is_ours(enum field_id id)
@@ -113,7 +103,7 @@ field_check_name(struct slice name, struct err *err)
 {
     enum field_id id;
 
-    if (!is_token(name))
+    if (!scan_is_token(name))
         return err_set(err, "\"%s\" is no name of a header field", log_escape(name));
     id = field_id_of(name);
     if (id == FIELD_HOST)
@@ -148,7 +138,7 @@ check_pattern(struct slice pattern, struct err *err)
         return field_check_name(pattern, err);
     if ((size_t)star + 1 != pattern.bytes)
         return err_set(err, "\"%s\": a \"*\" may only end a name", log_escape(pattern));
-    if (star > 0 && !is_token(slice_make(pattern.data, (size_t)star)))
+    if (star > 0 && !scan_is_token(slice_make(pattern.data, (size_t)star)))
         return err_set(err, "\"%s\" is no name of a header field", log_escape(pattern));
     return 0;
 }

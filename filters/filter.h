@@ -44,6 +44,12 @@ filter_count(const struct exchange *ex, struct filter_counts *counts, unsigned e
                           memory_order_relaxed);
 }
 
+/* That an exchange would be refused, found out without doing it. */
+struct filter_objection {
+    unsigned status;  /* of the answer; 0: there would be none */
+    struct slice why; /* in words, of the exchange's arena */
+};
+
 /* conf is read-only while serving; state is zeroed memory of the exchange's
  * arena. A hook that is NULL is not interested. */
 struct filter_ops {
@@ -78,6 +84,10 @@ struct filter_ops {
                                    struct source *inner);
 
     void (*end)(const void *conf, void *state, struct exchange *ex);
+
+    /* Whether its request_head would refuse ex, for `explain`: nothing is counted, and ex is only
+     * a stand-in. NULL: that cannot be said, or it never does. */
+    bool (*objects)(const void *conf, struct exchange *ex, struct filter_objection *objection);
 };
 
 /* All filters, in the order of the manual; ends with NULL. */

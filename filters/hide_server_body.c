@@ -21,18 +21,6 @@ struct hide_body {
 
 /* ---- looking through */
 
-static size_t
-put(struct transform_step *step, struct slice text)
-{
-    size_t room = step->out_bytes - step->made;
-    size_t bytes = text.bytes < room ? text.bytes : room;
-
-    if (bytes > 0)
-        memcpy(step->out + step->made, text.data, bytes);
-    step->made += bytes;
-    return bytes;
-}
-
 static bool
 put_parts(struct transform_step *step, const struct hide_found *found)
 {
@@ -43,7 +31,7 @@ put_parts(struct transform_step *step, const struct hide_found *found)
     if (bytes > step->out_bytes - step->made)
         return false;
     for (size_t i = 0; i < ARRAY_COUNT(found->parts); i++)
-        put(step, found->parts[i]);
+        transform_put(step, found->parts[i]);
     return true;
 }
 
@@ -60,7 +48,7 @@ look_through(struct hide_body *body, struct slice text, bool is_end, struct tran
     *is_unsure = false;
     while (is_found && done < text.bytes) {
         is_found = hide_text_find(&body->hidden, text, done, body->before, is_end, &found);
-        done += put(step, slice_make(text.data + done, found.start - done));
+        done += transform_put(step, slice_make(text.data + done, found.start - done));
         if (done < found.start || (is_found && !put_parts(step, &found)))
             break;
         if (is_found)

@@ -20,6 +20,7 @@
 #include "filters/hide_server_inside.h"
 
 #include "filters/template.h"
+#include "server/base/hex.h"
 #include "server/policy/prefix_set.h"
 
 #define NAME_BYTES_MAX 255
@@ -338,17 +339,11 @@ is_worth_reading(struct slice text, size_t start, size_t end, bool has_dot)
            text.data[start] == '[';
 }
 
-static bool
-is_hex(char c)
-{
-    return (kinds[(unsigned char)c] & IPV6) != 0 && c != '.' && c != ':';
-}
-
 /* What an escape leaves at the start of a run, as in "%2Fapp.internal", "\\napp.internal". */
 static size_t
 escape_bytes(struct slice run, char before)
 {
-    if (before == '%' && run.bytes > 2 && is_hex(run.data[0]) && is_hex(run.data[1]))
+    if (before == '%' && run.bytes > 2 && hex_byte(run.data) >= 0)
         return 2;
     return before == '\\' && run.bytes > 1 ? 1 : 0;
 }

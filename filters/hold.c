@@ -257,7 +257,8 @@ hold_answer(struct exchange *ex, const struct hold *hold)
 {
     if (hold->state == HOLD_REFUSED) {
         counter_up(ex->worker->counters, limits_hit);
-        exchange_decide(ex, DECISION_FAILURE, NULL, "no memory to hold content: held_content");
+        exchange_decide_filter(ex, DECISION_FAILURE, NULL, NULL,
+                               "no memory to hold content: held_content");
         exchange_answer(ex, 503, END_LIMIT, "Too much is under way here. Please try again.");
     } else {
         exchange_decide(ex, DECISION_FAILURE, NULL, "the response was cut short");
@@ -327,8 +328,8 @@ cancel(struct source *source)
 {
     struct hold *hold = container_of(source, struct hold, source);
 
-    if (hold->state != HOLD_WHOLE && source->inner->ops->cancel != NULL)
-        source->inner->ops->cancel(source->inner);
+    if (hold->state != HOLD_WHOLE)
+        source_cancel_inner(source);
 }
 
 static const struct source_ops source_ops = { .offer = offer, .take = take, .cancel = cancel };

@@ -197,8 +197,9 @@ fail(struct icap_job *job, const char *why)
 
     icap_job_end(job);
     filter_count(ex, &counts, is_open ? OPENED : FAILED, 1);
-    exchange_decide(ex, is_open ? DECISION_FILTER : DECISION_FAILURE, &job->conf->filter.place,
-                    "icap: %s %s: %s", verb(job), is_open ? "passed over" : "failed", why);
+    exchange_decide_filter(ex, is_open ? DECISION_FILTER : DECISION_FAILURE, NULL,
+                           &job->conf->filter.place, "icap: %s %s: %s", verb(job),
+                           is_open ? "passed over" : "failed", why);
     if (is_open)
         return FILTER_NEXT;
     return answer(ex, &unchecked);

@@ -89,8 +89,8 @@ fail(struct icap_job *job)
 {
     if (job->reader.reply.body == ICAP_REQUEST_BODY && !job->is_cut)
         exchange_refuse(job->ex, 503, END_FILTER_FAILED, "The content could not be checked.");
-    exchange_decide(job->ex, DECISION_FAILURE, &job->conf->filter.place, "icap: %s",
-                    job->is_cut ? "the content was cut short" : job->broken);
+    exchange_decide_filter(job->ex, DECISION_FAILURE, NULL, &job->conf->filter.place, "icap: %s",
+                           job->is_cut ? "the content was cut short" : job->broken);
     give_up_feed(job);
     icap_talk_end(job);
     return FLOW_FAILED;

@@ -11,6 +11,7 @@
 
 #include "filters/icap_reader.h"
 
+#include "server/base/hex.h"
 #include "server/http/h1_parse.h"
 
 #include <stdlib.h>
@@ -272,18 +273,13 @@ static bool
 read_size(struct icap_reader *reader, struct work *work)
 {
     while (work->at < work->end) {
-        char c = ascii_lower(*work->at);
-        unsigned digit;
+        int digit = hex_value(*work->at);
 
-        if (ascii_is_digit(c))
-            digit = (unsigned)(c - '0');
-        else if (c >= 'a' && c <= 'f')
-            digit = (unsigned)(c - 'a') + 10;
-        else
+        if (digit < 0)
             break;
         if (++reader->digits > SIZE_DIGITS_MAX)
             return refuse(reader, "its content has a chunk that is too long");
-        reader->left = reader->left * 16 + digit;
+        reader->left = reader->left << 4 | (unsigned)digit;
         work->at++;
     }
     if (work->at == work->end)

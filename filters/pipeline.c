@@ -142,6 +142,23 @@ pipeline_deliver(struct exchange *ex)
     return FILTER_NEXT;
 }
 
+bool
+pipeline_objects(struct exchange *ex, struct filter_objection *objection)
+{
+    const struct filter_chain *chains[] = { ex->listener->chain, chain_of_route(ex) };
+
+    for (unsigned i = 0; i < 2; i++) {
+        const struct filter_links *side = chains[i] != NULL ? &chains[i]->sides[SIDE_REQUEST]
+                                                            : NULL;
+
+        for (unsigned k = 0; side != NULL && k < side->count; k++)
+            if (side->links[k].ops->objects != NULL &&
+                side->links[k].ops->objects(side->links[k].conf, ex, objection))
+                return true;
+    }
+    return false;
+}
+
 void
 pipeline_end(struct exchange *ex)
 {

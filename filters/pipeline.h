@@ -23,6 +23,10 @@ enum filter_verdict pipeline_deliver(struct exchange *ex);
  * both are empty. */
 void pipeline_fetch_ids(const struct exchange *ex, struct slice ids[2]);
 
+/* Whether a filter that can say so would refuse the request: the first one's objection. Nothing
+ * is done, and pipeline_begin() is not needed. */
+bool pipeline_objects(struct exchange *ex, struct filter_objection *objection);
+
 /* Calls every end hook. */
 void pipeline_end(struct exchange *ex);
 

@@ -289,7 +289,6 @@ reject(const struct rate_limit_conf *conf, struct rate_limit_state *state, struc
     state->retry_ms = said->state.retry_ms;
     state->at++;
     filter_count(ex, &counts, EVENT_REJECTED, 1);
-    counter_up(ex->worker->counters, requests_denied);
     counter_up(ex->worker->counters, limits_hit);
     exchange_decide(ex, DECISION_FILTER, &conf->filter.place, "rate_limit: over %s",
                     said->conf->name);

@@ -29,7 +29,7 @@ put_due(struct rewrite_inserter *inserter, struct transform_step *step)
     for (unsigned i = 0; i < HTML_PLACES; i++) {
         if (!(inserter->places & 1u << i))
             continue;
-        inserter->text_at += rewrite_put(step, slice_skip(inserter->texts[i], inserter->text_at));
+        inserter->text_at += transform_put(step, slice_skip(inserter->texts[i], inserter->text_at));
         if (inserter->text_at < inserter->texts[i].bytes)
             return false;
         inserter->places &= ~(1u << i);
@@ -38,7 +38,7 @@ put_due(struct rewrite_inserter *inserter, struct transform_step *step)
     }
     if (!inserter->is_stop)
         return true;
-    inserter->held_at += rewrite_put(step, slice_make(html->held + inserter->held_at,
+    inserter->held_at += transform_put(step, slice_make(html->held + inserter->held_at,
                                                       html->held_bytes - inserter->held_at));
     if (inserter->held_at < html->held_bytes)
         return false;
@@ -57,7 +57,7 @@ read_some(struct rewrite_inserter *inserter, struct transform_step *step)
 
     if (!is_done(inserter))
         read = html_places_read(&inserter->html, step->in + step->taken, bytes);
-    rewrite_put(step, slice_make(step->in + step->taken, read.pass));
+    transform_put(step, slice_make(step->in + step->taken, read.pass));
     step->taken += read.pass + read.held_more;
     inserter->places = read.places;
     inserter->is_stop = read.is_stop;

@@ -140,20 +140,7 @@ void rewrite_regex_search(struct rewrite_search *search, const struct rewrite_ru
 void *rewrite_regex_new(const char *text, bool ignore_case, unsigned *groups,
                         struct arena *arena, struct err *err);
 
-/* ---- replacing */
-
-/* Returns how much of text there was room for. */
-static inline size_t
-rewrite_put(struct transform_step *step, struct slice text)
-{
-    size_t room = step->out_bytes - step->made;
-    size_t bytes = text.bytes < room ? text.bytes : room;
-
-    if (bytes > 0)
-        memcpy(step->out + step->made, text.data, bytes);
-    step->made += bytes;
-    return bytes;
-}
+/* ---- content */
 
 /* Whether content that begins so does with a mark of byte order of UTF-16: in there nothing is
  * what it seems to be. */

@@ -72,7 +72,7 @@ fill(struct rewrite_replacer *r, struct transform_step *step)
 static bool
 put_clear(struct rewrite_replacer *r, struct transform_step *step)
 {
-    size_t bytes = rewrite_put(step, slice_make(r->window + r->at, r->clear));
+    size_t bytes = transform_put(step, slice_make(r->window + r->at, r->clear));
 
     r->at += bytes;
     r->clear -= bytes;
@@ -99,7 +99,7 @@ put_match(struct rewrite_replacer *r, struct transform_step *step)
 
     while (r->part < rule->part_count) {
         struct slice text = slice_skip(text_of_part(r, &rule->parts[r->part]), r->part_at);
-        size_t bytes = rewrite_put(step, text);
+        size_t bytes = transform_put(step, text);
 
         r->part_at += bytes;
         if (bytes < text.bytes)
@@ -118,7 +118,7 @@ put_match(struct rewrite_replacer *r, struct transform_step *step)
 static enum transform_result
 pass(struct transform_step *step)
 {
-    step->taken += rewrite_put(step, slice_make(step->in + step->taken,
+    step->taken += transform_put(step, slice_make(step->in + step->taken,
                                                 step->in_bytes - step->taken));
     if (step->taken < step->in_bytes)
         return TRANSFORM_MORE;

@@ -6,6 +6,9 @@
  *     strict  for sites that load nothing from elsewhere and are framed by nobody
  *     api     for answers that are data: nothing in them may act as a page
  *
+ * A site's option hsts says more of it than a preset: then Strict-Transport-Security is the
+ * site's (modes/site_tls.h).
+ *
  * Which lines are sent is settled when the configuration is read. Here a line is added
  * where the application has none of its name. One thing asks for more: frame-ancestors
  * in our policy would make browsers ignore an X-Frame-Options of the application (CSP
@@ -87,7 +90,8 @@ static const struct option options[] = {
               "name." },
     VALUE("strict_transport_security", TRANSPORT,
           "Value of Strict-Transport-Security, sent over https only: \"max-age=31536000\". This "
-          "and the following options: \"off\" sends none, not given is the preset's."),
+          "and the following options: \"off\" sends none, not given is the preset's, which for "
+          "this field gives way to a site's option hsts."),
     VALUE("content_type_options", TYPE_OPTIONS, "Value of X-Content-Type-Options: \"nosniff\"."),
     VALUE("frame_options", FRAME_OPTIONS,
           "Value of X-Frame-Options, \"DENY\" or \"SAMEORIGIN\", for browsers that do not know "
@@ -268,13 +272,26 @@ is_our_page(const struct exchange *ex)
     return ex->response.body == &ex->made_up.source;
 }
 
+/* Whether Strict-Transport-Security is the site's to say. */
+static bool
+is_of_site(const struct security_headers_conf *conf, const struct exchange *ex)
+{
+    return conf->values[TRANSPORT] == NULL && ex->site != NULL && ex->site->says_hsts;
+}
+
+static bool
+sends_transport(const struct security_headers_conf *conf, const struct exchange *ex)
+{
+    return !is_of_site(conf, ex) && slice_equal(template_scheme(ex), SLICE("https"));
+}
+
 /* framed: the application has said who may frame it. */
 static bool
 is_for(const struct line *line, const struct security_headers_conf *conf,
        const struct exchange *ex, bool framed)
 {
     if (line->kind == TRANSPORT)
-        return slice_equal(template_scheme(ex), SLICE("https"));
+        return sends_transport(conf, ex);
     if (line->kind == POLICY)
         return !is_our_page(ex) && !(framed && conf->frames);
     return true;
@@ -298,7 +315,7 @@ add_all(const struct security_headers_conf *conf, struct exchange *ex)
     uint32_t count = conf->plain_count + (is_our_page(ex) ? 0 : conf->policy_count);
 
     fields_add_lines(fields, &ex->arena, conf->ready_lines, count);
-    if (conf->transport_count == 0 || !slice_equal(template_scheme(ex), SLICE("https")))
+    if (conf->transport_count == 0 || !sends_transport(conf, ex))
         return count;
     fields_add_lines(fields, &ex->arena, conf->ready_lines + conf->plain_count +
                      conf->policy_count, conf->transport_count);
@@ -328,14 +345,16 @@ static enum filter_verdict
 deliver_head(const void *arg, void *state, struct exchange *ex)
 {
     const struct security_headers_conf *conf = arg;
-    bool is_silent_one = is_silent(conf, &ex->response.fields);
+    struct fields *fields = &ex->response.fields;
 
     (void)state;
     if (ex->request.method == METHOD_CONNECT || ex->response.status == 101 ||
         (ex->response.status == 304 && !conf->override))
         return FILTER_NEXT;
+    if (conf->override && is_of_site(conf, ex)) /* which adds its own where there is none */
+        fields_remove(fields, FIELD_STRICT_TRANSPORT_SECURITY);
     filter_count(ex, &counts, ADDED,
-                 is_silent_one ? add_all(conf, ex) : add_lacking(conf, ex));
+                 is_silent(conf, fields) ? add_all(conf, ex) : add_lacking(conf, ex));
     return FILTER_NEXT;
 }
 

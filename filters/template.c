@@ -9,14 +9,14 @@
 #include "filters/template.h"
 
 #include "filters/field_set.h"
-#include "server/base/log.h"
+#include "server/config/variable_text.h"
+#include "server/log/escape.h"
 #include "server/tls/tls_session.h"
 
 #define TEXT_MAX 4096
 #define PARTS_MAX 32
 
 enum variable {
-    NONE, /* the end */
     CLIENT_IP,
     HOST,
     AUTHORITY,
@@ -37,13 +37,22 @@ enum variable {
     CLIENT_CERT_SERIAL,
     CLIENT_CERT_FINGERPRINT,
     CLIENT_CERT_NAMES,
-    VARIABLE_COUNT
+    VARIABLE_COUNT,
+    NONE = VARIABLE_COUNT, /* the end */
 };
 
-static const char *const names[VARIABLE_COUNT] = {
-    [NONE] = NULL,        [CLIENT_IP] = "client_ip", [HOST] = "host",     [AUTHORITY] = "authority",
-    [SCHEME] = "scheme",  [METHOD] = "method",       [TARGET] = "target", [PATH] = "path",
-    [QUERY] = "query",    [ID] = "id",               [LISTENER] = "listener", [SITE] = "site",
+static const char *const names[] = {
+    [CLIENT_IP] = "client_ip",
+    [HOST] = "host",
+    [AUTHORITY] = "authority",
+    [SCHEME] = "scheme",
+    [METHOD] = "method",
+    [TARGET] = "target",
+    [PATH] = "path",
+    [QUERY] = "query",
+    [ID] = "id",
+    [LISTENER] = "listener",
+    [SITE] = "site",
     [ROUTE] = "route",
     [TLS_VERSION] = "tls_version",
     [TLS_CIPHER] = "tls_cipher",
@@ -53,84 +62,26 @@ static const char *const names[VARIABLE_COUNT] = {
     [CLIENT_CERT_SERIAL] = "client_cert_serial",
     [CLIENT_CERT_FINGERPRINT] = "client_cert_fingerprint",
     [CLIENT_CERT_NAMES] = "client_cert_names",
-};
-
-struct part {
-    struct slice text;
-    enum variable variable; /* behind the text */
+    [NONE] = NULL,
 };
 
 struct template {
     struct slice whole; /* when there is no variable; data NULL otherwise */
     size_t count;
-    struct part parts[];
+    struct variable_part parts[];
 };
 
 const char *
 template_name(size_t i)
 {
-    return i < VARIABLE_COUNT - 1 ? names[i + 1] : NULL;
+    return i < VARIABLE_COUNT ? names[i] : NULL;
 }
 
 /* ---- compiling */
 
-static enum variable
-variable_of(struct slice name, struct err *err)
-{
-    struct nearest nearest;
-
-    for (unsigned i = NONE + 1; i < VARIABLE_COUNT; i++)
-        if (slice_equal(name, slice_of(names[i])))
-            return (enum variable)i;
-    nearest_init(&nearest, name);
-    for (unsigned i = NONE + 1; i < VARIABLE_COUNT; i++)
-        nearest_offer(&nearest, names[i]);
-    err_set(err, "there is no variable %%{%s}", log_escape(name));
-    nearest_hint(&nearest, err);
-    return NONE;
-}
-
-/* Bytes of text up to the next variable, NUL, or "%%" (of which the first
- * percent sign is included, so that the second can be left out). */
-static size_t
-plain_bytes(struct slice text)
-{
-    for (size_t i = 0; i + 1 < text.bytes; i++) {
-        if (text.data[i] == '%' && text.data[i + 1] == '{')
-            return i;
-        if (text.data[i] == '%' && text.data[i + 1] == '%')
-            return i + 1;
-    }
-    return text.bytes;
-}
-
-/* Takes one part off *text. */
-static int
-take_part(struct slice *text, struct part *part, struct err *err)
-{
-    size_t bytes = plain_bytes(*text);
-    struct slice rest = slice_skip(*text, bytes);
-    ptrdiff_t end;
-
-    part->text = slice_make(text->data, bytes);
-    part->variable = NONE;
-    /* At the end, or at the second of two percent signs. */
-    if (rest.bytes == 0 || (bytes > 0 && part->text.data[bytes - 1] == '%')) {
-        *text = slice_skip(rest, 1);
-        return 0;
-    }
-    end = slice_find(rest, '}');
-    if (end < 0)
-        return err_set(err, "\"%s\" is not closed: write %%{name}, or %%%%{ for the text \"%%{\"",
-                       log_escape(rest));
-    part->variable = variable_of(slice_make(rest.data + 2, (size_t)end - 2), err);
-    *text = slice_skip(rest, (size_t)end + 1);
-    return part->variable != NONE ? 0 : -1;
-}
-
 /* Parts without any variable are one text. */
 static struct slice
-join(struct arena *arena, const struct part *parts, size_t count)
+join(struct arena *arena, const struct variable_part *parts, size_t count)
 {
     char text[TEXT_MAX], *at = text;
 
@@ -142,7 +93,7 @@ join(struct arena *arena, const struct part *parts, size_t count)
 struct template *
 template_new(struct arena *arena, struct slice text, struct err *err)
 {
-    struct part parts[PARTS_MAX];
+    struct variable_part parts[PARTS_MAX];
     struct template *template;
     bool is_plain = true;
     size_t count = 0;
@@ -158,7 +109,7 @@ template_new(struct arena *arena, struct slice text, struct err *err)
             err_set(err, "more than %d variables and percent signs", PARTS_MAX);
             return NULL;
         }
-        if (take_part(&rest, &parts[count], err) < 0)
+        if (variable_part_take(&rest, names, &parts[count], err) < 0)
             return NULL;
         is_plain &= parts[count].variable == NONE;
     }
@@ -200,14 +151,6 @@ struct scratch {
     char ip[IP_TEXT_BYTES];
     char id[16];
 };
-
-static struct slice
-id_text(uint64_t id, char text[static 16])
-{
-    for (int i = 15; i >= 0; i--, id >>= 4)
-        text[i] = "0123456789abcdef"[id & 15];
-    return slice_make(text, 16);
-}
 
 /* A target in absolute form may have no path but a query: then "/" is. */
 static struct slice
@@ -253,7 +196,6 @@ value_of(enum variable variable, struct exchange *ex, struct scratch *scratch,
 
     switch (variable) {
     case NONE:
-    case VARIABLE_COUNT:
         return 0;
     case CLIENT_IP:
         values[0] = slice_make(scratch->ip, ip_text(&ex->client_ip, scratch->ip));
@@ -287,7 +229,8 @@ value_of(enum variable variable, struct exchange *ex, struct scratch *scratch,
         values[0] = request->query;
         return 1;
     case ID:
-        values[0] = id_text(ex->id, scratch->id);
+        text_hex64(scratch->id, ex->id);
+        values[0] = slice_make(scratch->id, sizeof(scratch->id));
         return 1;
     case LISTENER:
         values[0] = slice_of(ex->listener->name);
@@ -324,7 +267,7 @@ template_text(const struct template *template, struct exchange *ex)
         return template->whole;
     for (size_t i = 0; i < template->count; i++) {
         pieces[count++] = template->parts[i].text;
-        count += value_of(template->parts[i].variable, ex, &scratch, &pieces[count]);
+        count += value_of((enum variable)template->parts[i].variable, ex, &scratch, &pieces[count]);
     }
     for (size_t i = 0; i < count; i++)
         bytes += pieces[i].bytes;

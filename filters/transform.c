@@ -235,8 +235,7 @@ cancel(struct source *source)
 
     timer_disarm(&t->timer);
     task_cancel(&t->task);
-    if (source->inner->ops->cancel != NULL)
-        source->inner->ops->cancel(source->inner);
+    source_cancel_inner(source);
 }
 
 static const struct source_ops source_ops = { .offer = offer, .take = take, .cancel = cancel };

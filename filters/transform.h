@@ -27,6 +27,19 @@ struct transform_step {
     size_t made;      /* result: of out */
 };
 
+/* Output of text, as much of it as there is room for: returns that. */
+static inline size_t
+transform_put(struct transform_step *step, struct slice text)
+{
+    size_t room = step->out_bytes - step->made;
+    size_t bytes = text.bytes < room ? text.bytes : room;
+
+    if (bytes > 0)
+        memcpy(step->out + step->made, text.data, bytes);
+    step->made += bytes;
+    return bytes;
+}
+
 enum transform_result {
     TRANSFORM_MORE,   /* went well. With is_end or is_flush: more output is to come, call again */
     TRANSFORM_DONE,   /* all output is made: for this flush, otherwise for good: what is left of

@@ -407,7 +407,7 @@ put_all_filters(FILE *out, const struct hypothesis *h)
     if (ex->route != NULL && ex->route != &ex->site->all)
         put_filters(out, &ex->route->filters, &before);
     if (before[0] == ',')
-        fprintf(out, "  (not tried here)\n");
+        fprintf(out, "  (what they do is not tried here)\n");
 }
 
 static bool

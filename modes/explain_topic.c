@@ -6,6 +6,7 @@
 
 #include "modes/trail.h"
 #include "server/base/clock.h"
+#include "server/base/hex.h"
 #include "server/snapshot.h"
 
 #include <inttypes.h>
@@ -45,21 +46,6 @@ fail(struct asked *asked, struct err *err)
 
 /* ---- one that was */
 
-/* As access logs write it. */
-static bool
-read_id(struct slice text, uint64_t *id)
-{
-    *id = 0;
-    for (size_t i = 0; i < text.bytes; i++) {
-        char c = ascii_lower(text.data[i]);
-
-        if (!ascii_is_digit(c) && (c < 'a' || c > 'f'))
-            return false;
-        *id = *id << 4 | (uint64_t)(ascii_is_digit(c) ? c - '0' : c - 'a' + 10);
-    }
-    return text.bytes > 0 && text.bytes <= 16;
-}
-
 static int
 say_where_it_went(struct asked *asked, uint64_t id)
 {
@@ -82,9 +68,9 @@ tell_id(struct asked *asked)
     struct err err;
     uint64_t id;
 
-    if (!take_word(&asked->rest, &word) || !read_id(word, &id)) {
+    if (!take_word(&asked->rest, &word) || !hex_to_u64(word, &id)) {
         err_set(&err, "\"%.*s\" is no number of an exchange: 16 hexadecimal digits, as in access "
-                      "logs", SLICE_ARG(word));
+                      "logs; a request is asked for by METHOD URL", SLICE_ARG(word));
         return fail(asked, &err);
     }
     if (!trail_find(id, &entry))

@@ -43,14 +43,9 @@ tell_what_filters_did(struct fetch *fetch, struct exchange *to)
                                                              : fetch->solo.ex->decisions;
 
     for (; decision != NULL; decision = decision->next) {
-        struct slice what = decision->what;
-
         fetch->told_decision = decision;
-        if (decision->kind == DECISION_FILTER || decision->kind == DECISION_DENY)
-            exchange_decide_rule(to, decision->kind,
-                                 decision->rule != NULL ? arena_strdup(&to->arena, decision->rule)
-                                                        : NULL,
-                                 decision->place, "%.*s", SLICE_ARG(what));
+        if (decision->by_filter || decision->kind == DECISION_DENY)
+            exchange_decide_again(to, decision);
     }
 }
 

@@ -217,7 +217,6 @@ static enum step
 deny(struct exchange *ex, unsigned status, const char *rule, const char *why)
 {
     exchange_decide(ex, DECISION_DENY, &ex->listener->place, "%s", rule);
-    counter_up(ex->worker->counters, requests_denied);
     exchange_answer(ex, status, END_DENIED, why);
     return STEP_ANSWER;
 }

@@ -4,6 +4,7 @@
 
 #include "modes/hypothesis_inside.h"
 
+#include "filters/pipeline.h"
 #include "modes/judge_inside.h"
 #include "modes/port.h"
 #include "modes/site_route.h"
@@ -147,6 +148,26 @@ set_response(struct hypothesis *h)
         response->length = length;
 }
 
+/* ---- filters */
+
+/* Those that can say beforehand whom they keep out. */
+static bool
+pass_filters(struct hypothesis *h)
+{
+    struct filter_objection objection;
+
+    if (!h->is_served && h->snapshot->conf.bans.count > 0)
+        hypothesis_note(h, "who is banned only the daemon knows, which --control PATH asks");
+    if (!h->is_served || !pipeline_objects(&h->ex, &objection))
+        return true;
+    h->outcome = objection.status > 0 ? OUTCOME_DENY : OUTCOME_DROP;
+    h->status = (uint16_t)objection.status;
+    h->reason = objection.why;
+    h->decider = NULL;
+    h->rule = NULL;
+    return false;
+}
+
 /* ---- the way */
 
 /* Where it goes, by the mode and by effects of rules. */
@@ -184,7 +205,7 @@ go_to_upstream(struct hypothesis *h)
     if (fields_has(&ex->request.fields, FIELD_CONNECTION))
         fields_remove_hop_by_hop(&ex->request.fields);
     if (!pass(h, ex->listener->mode->prepare(ex)) || !pass(h, judge_tell(ex)) ||
-        !pass(h, site_answer(ex)))
+        !pass_filters(h) || !pass(h, site_answer(ex)))
         return false;
     find_destination(h);
     return hypothesis_learn(h, STAGE_DESTINATION) && carry_out(h) && may_connect(h);
@@ -193,8 +214,11 @@ go_to_upstream(struct hypothesis *h)
 static void
 think(struct hypothesis *h)
 {
-    if (!go_to_upstream(h))
+    if (!go_to_upstream(h)) {
+        if (h->outcome == OUTCOME_CHALLENGE)
+            (void)pass_filters(h); /* who is kept out is not asked, either */
         return;
+    }
     hypothesis_choose(h);
     hypothesis_look_up(h);
     set_response(h);

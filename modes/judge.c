@@ -20,7 +20,6 @@ deny(struct exchange *ex, const struct judge_run *run, const struct rule_conf *r
     else
         exchange_decide(ex, DECISION_DENY, &run->conf->place, "no rule of policy %s allows it",
                         run->conf->name);
-    counter_up(ex->worker->counters, requests_denied);
     exchange_answer(ex, status, END_DENIED,
                     rule != NULL && rule->why != NULL ? rule->why
                                                       : "This is not allowed here.");
@@ -31,7 +30,6 @@ static enum step
 drop(struct exchange *ex, const struct rule_conf *rule)
 {
     exchange_decide_rule(ex, DECISION_DENY, rule->name, &rule->place, "dropped by rule");
-    counter_up(ex->worker->counters, requests_denied);
     ex->end = END_DENIED;
     if (!ex->judgement->is_dry && ex->tunnel == NULL) /* whose end is the exchange's */
         road_end(ex, false);
@@ -56,7 +54,6 @@ refuse_over_limit(struct exchange *ex)
     const struct rule_conf *rule = judgement->over;
     uint64_t retry_s = judgement->over_state.retry_ms / 1000 + 1;
 
-    counter_up(ex->worker->counters, requests_denied);
     counter_up(ex->worker->counters, limits_hit);
     exchange_answer(ex, rule->status > 0 ? (unsigned)rule->status : 429, END_DENIED,
                     rule->why != NULL ? rule->why : "Too many requests: please wait a moment.");

@@ -30,7 +30,7 @@ int judge_finish(struct conf *conf, struct arena *arena, struct err *err);
 enum step judge_listener(struct exchange *ex);
 enum step judge_site(struct exchange *ex);        /* after the route is known */
 enum step judge_tell(struct exchange *ex);        /* the request's fields, for the origin */
-enum step judge_destination(struct exchange *ex); /* before anybody is asked or the cache looked at */
+enum step judge_destination(struct exchange *ex); /* before anybody is asked, or the cache */
 
 /* A response from upstream or the cache is about to be delivered: STEP_ANSWER: another one
  * takes its place. */

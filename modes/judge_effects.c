@@ -183,7 +183,6 @@ route_by(struct exchange *ex, const struct rule_conf *rule)
     if (effects->parent == NULL)
         return STEP_NEXT;
     if (!may_ask_parent(ex)) {
-        counter_up(ex->worker->counters, requests_denied);
         exchange_answer(ex, 403, END_DENIED, NULL);
         return STEP_ANSWER;
     }

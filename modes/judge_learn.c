@@ -4,12 +4,17 @@
 
 #include "modes/judge_inside.h"
 
+#include "server/base/log.h"
+#include "server/log/access_log.h"
+#include "server/log/log_privacy.h"
+#include "server/log/log_thread.h"
+#include "server/net/listener.h"
+
 static enum step
 refuse(struct exchange *ex, const struct judge_run *run, unsigned status, const char *what,
        const char *why)
 {
     exchange_decide(ex, DECISION_DENY, &run->conf->users->place, "%s", what);
-    counter_up(ex->worker->counters, requests_denied);
     exchange_answer(ex, status, END_DENIED, why);
     return STEP_ANSWER;
 }
@@ -42,6 +47,26 @@ lock_out(struct exchange *ex, struct judge_run *run)
     fields_add(&ex->response.fields, &ex->arena, FIELD_RETRY_AFTER,
                arena_printf(&ex->arena, "%u", run->login.retry_s));
     return step;
+}
+
+/* For those who watch the log for guessing (fail2ban): the client stands before what it chose
+ * itself, and no more is told than the listener's access log may tell. */
+static void
+tell_failure(const struct exchange *ex, const struct judge_run *run)
+{
+    static struct log_limit failed = LOG_LIMIT(100);
+    const struct access_log_conf *log = ex->listener->access_log;
+    struct access_record shown = { .user = run->login.claimed };
+    struct log_concealed room;
+    char client[IP_TEXT_BYTES];
+
+    if (log != NULL)
+        log_privacy_apply(&log->privacy, &shown, &room);
+    log_limited(&failed, LEVEL_INFO,
+                "listener \"%s\": client %s: login failed: %s: users \"%s\", user \"%s\"",
+                ex->listener->name, listener_client_text(ex->listener, &ex->client_ip, client),
+                run->login.detail != NULL ? run->login.detail : "wrong",
+                run->conf->users->name, shown.user.bytes > 0 ? log_escape(shown.user) : "-");
 }
 
 /* It is known now: somebody, or nobody. */
@@ -81,6 +106,8 @@ act_on(struct exchange *ex, struct judge_run *run, enum login_state state)
 {
     const struct users_conf *users = run->conf->users;
 
+    if (state == LOGIN_LOCKED || (state == LOGIN_WRONG && !run->login.is_stale))
+        tell_failure(ex, run);
     switch (state) {
     case LOGIN_OK:
         return know(ex, run);

@@ -383,7 +383,7 @@ enum step
 look_up(struct exchange *ex)
 {
     if (ex->cached == NULL && !look_up_begin(ex))
-        return STEP_NEXT;
+        return ex->is_purge ? purge_request_refuse(ex) : STEP_NEXT;
     switch ((enum cached_state)ex->cached->state) {
     case CACHED_BEGIN:
         return start(ex);

@@ -61,7 +61,8 @@ look_up_is_told_more(const struct exchange *ex)
     const struct fields *fields = &ex->request.fields;
 
     return ex->request.wants_upgrade || fields_has(fields, FIELD_CLIENT_CERT) ||
-           has_override(fields) || judge_is_personal(ex) || (ex->site == NULL && fields_has(fields, FIELD_FORWARDED));
+           has_override(fields) || judge_is_personal(ex) ||
+           (ex->site == NULL && fields_has(fields, FIELD_FORWARDED));
 }
 
 bool

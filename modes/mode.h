@@ -65,8 +65,7 @@ struct mode_ops {
     /* The proxy by way of which a listener's exchanges go to the internet; NULL: directly.
      * NULL: they never do. */
     const struct parent_conf *(*parent)(const struct listener_conf *listener);
-    /* What `check` should tell besides errors: sentences that begin with FILE:LINE. NULL:
-     * nothing. */
+    /* What `check` should tell besides errors: "FILE:LINE: warning: ...". NULL: nothing. */
     void (*review)(const struct listener_conf *listener, const struct conf *conf,
                    void (*say)(void *arg, const char *sentence), void *arg);
     bool is_proxy; /* clients name any origin: HTTP/2 gives absolute targets too */

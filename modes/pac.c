@@ -280,8 +280,8 @@ static void PRINTF_LIKE(3, 4)
 say_of(const struct review *review, const struct rule_conf *rule, const char *format, ...)
 {
     char text[512];
-    int bytes = snprintf(text, sizeof(text), "%s:%u: listener \"%s\": pac: ", rule->place.file,
-                         rule->place.line, review->reader->listener->name);
+    int bytes = snprintf(text, sizeof(text), "%s:%u: warning: listener \"%s\": pac: ",
+                         rule->place.file, rule->place.line, review->reader->listener->name);
     va_list args;
 
     if (bytes < 0 || (size_t)bytes >= sizeof(text))

@@ -42,7 +42,7 @@ int pac_conf_finish(struct pac_conf *pac, struct arena *arena, struct err *err);
 bool pac_answers(struct exchange *ex, const struct pac_conf *pac);
 
 /* What `check` should tell: rules that say direct where no browser can tell when, and those
- * for which the file has no room. Each sentence begins with FILE:LINE. */
+ * for which the file has no room: "FILE:LINE: warning: ...". */
 void pac_review(const struct pac_conf *pac, const struct listener_conf *listener,
                 const struct conf *conf, void (*say)(void *arg, const char *sentence), void *arg);
 

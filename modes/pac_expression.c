@@ -9,6 +9,7 @@
 #include "modes/pac_expression.h"
 
 #include "modes/mode.h"
+#include "server/base/hex.h"
 #include "server/log/escape.h"
 #include "server/policy/condition.h"
 #include "server/policy/list.h"
@@ -83,8 +84,6 @@ is_plain(char c)
 static char *
 put_string(char *at, struct slice text)
 {
-    static const char digits[] = "0123456789abcdef";
-
     *at++ = '"';
     for (size_t i = 0; i < text.bytes; i++) {
         unsigned char c = (unsigned char)text.data[i];
@@ -95,8 +94,7 @@ put_string(char *at, struct slice text)
         }
         *at++ = '\\';
         *at++ = 'x';
-        *at++ = digits[c >> 4];
-        *at++ = digits[c & 15];
+        at = hex_put(at, c);
     }
     *at++ = '"';
     return at;
@@ -304,7 +302,6 @@ of_port(struct pac_asker *asker, const void *value, enum pac_certainty certainty
 static char *
 put_address(char *at, const struct ip *ip)
 {
-    static const char digits[] = "0123456789abcdef";
     uint32_t number;
 
     if (ip->family == 4) {
@@ -312,10 +309,8 @@ put_address(char *at, const struct ip *ip)
         return text_u64(at, ntohl(number));
     }
     *at++ = '"';
-    for (size_t i = 0; i < sizeof(ip->bytes); i++) {
-        *at++ = digits[ip->bytes[i] >> 4];
-        *at++ = digits[ip->bytes[i] & 15];
-    }
+    for (size_t i = 0; i < sizeof(ip->bytes); i++)
+        at = hex_put(at, ip->bytes[i]);
     *at++ = '"';
     return at;
 }

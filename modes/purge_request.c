@@ -34,6 +34,22 @@ purge_request_is(const struct exchange *ex)
            slice_equal(ex->request.method_name, SLICE("PURGE"));
 }
 
+bool
+purge_request_is_let(const struct exchange *ex)
+{
+    const struct cache_conf *conf = ex->route != NULL ? &ex->route->cache : &ex->listener->cache;
+
+    return purge_request_is(ex) && conf->store != NULL &&
+           prefix_set_has(conf->purge_from, &ex->client_ip);
+}
+
+enum step
+purge_request_refuse(struct exchange *ex)
+{
+    exchange_answer(ex, 403, END_DENIED, "A rule keeps this out of the cache.");
+    return STEP_ANSWER;
+}
+
 /* ---- what is asked for */
 
 static struct slice
@@ -216,7 +232,6 @@ static enum step
 refuse(struct exchange *ex)
 {
     exchange_decide(ex, DECISION_DENY, &ex->cached->conf->place, "client is not in purge_from");
-    counter_up(ex->worker->counters, requests_denied);
     exchange_answer(ex, 403, END_DENIED, "Your address may not purge anything here.");
     return STEP_ANSWER;
 }

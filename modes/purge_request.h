@@ -17,6 +17,13 @@
 
 bool purge_request_is(const struct exchange *ex);
 
+/* Whether it is one for the cache, of a client that may: then no filter needs to judge what
+ * upstream never sees. Once the route is known. */
+bool purge_request_is_let(const struct exchange *ex);
+
+/* Such a one finds that a rule keeps the cache out of it. STEP_ANSWER. */
+enum step purge_request_refuse(struct exchange *ex);
+
 /* Carries it out, for an exchange with ex->cached. Asked again after STEP_WAIT. */
 enum step purge_request(struct exchange *ex);
 

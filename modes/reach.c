@@ -338,9 +338,7 @@ on_dialed(struct dial *dial, int fd, const struct dial_result *result)
         reach->until_ms = result->until_ms;
         reach->state = DIALED;
     } else {
-        if (result->status == DIAL_REFUSED_BY_POLICY)
-            counter_up(ex->worker->counters, requests_denied);
-        else
+        if (result->status != DIAL_REFUSED_BY_POLICY)
             counter_up(ex->worker->counters, upstream_connect_failures);
         set_failure(reach, result);
     }
@@ -652,6 +650,13 @@ start(struct exchange *ex)
     return dial_hop(ex);
 }
 
+/* For the log; some failures have nothing to say beyond what they are. */
+static const char *
+reason_text(const struct failure *failure)
+{
+    return failure->detail != NULL ? failure->detail : end_reason_word(failure->reason);
+}
+
 static void
 release_endpoint(struct exchange *ex)
 {
@@ -670,10 +675,11 @@ next_endpoint(struct exchange *ex)
     if (ex->endpoint == NULL)
         return road_fail(ex, &reach->failure);
     if (!reach->is_told)
-        endpoint_failed(ex->endpoint->endpoint, ex->to.group, loop_now_ms(ex->worker->loop));
+        endpoint_failed(ex->endpoint->endpoint, ex->to.group, loop_now_ms(ex->worker->loop),
+                        reason_text(&reach->failure));
     reach->is_told = false;
     exchange_decide(ex, DECISION_ENDPOINT, &ex->endpoint->place, "%s: %s", ex->endpoint->to,
-                    reach->failure.detail);
+                    reason_text(&reach->failure));
     release_endpoint(ex);
     reach->state = START;
     return start(ex);
@@ -743,7 +749,8 @@ reach_again(struct exchange *ex, const struct failure *failure, bool was_stale)
     const struct request *request = &ex->request;
 
     if (ex->endpoint != NULL && !was_stale)
-        endpoint_failed(ex->endpoint->endpoint, ex->to.group, loop_now_ms(ex->worker->loop));
+        endpoint_failed(ex->endpoint->endpoint, ex->to.group, loop_now_ms(ex->worker->loop),
+                        reason_text(failure));
     if (!was_stale || reach->is_fresh_only || ex->request_pump.moved_bytes > 0 ||
         (!ex->was_refused && !method_is_idempotent(request->method)))
         return false;

@@ -129,6 +129,7 @@ tell_tls(const struct relay *relay, struct access_record *record)
     record->tls_name = facts->server_name;
 }
 
+/* Its end, counted and logged. */
 static void
 log_relay(const struct relay *relay, enum end_reason end)
 {
@@ -157,6 +158,8 @@ log_relay(const struct relay *relay, enum end_reason end)
         .cache = end == END_DENIED ? "TCP_DENIED" : "TCP_TUNNEL",
     };
 
+    if (end == END_DENIED)
+        counter_up(relay->worker->counters, requests_denied);
     if (listener->access_log == NULL || listener->access_log->log == NULL)
         return;
     tell_tls(relay, &record);
@@ -385,10 +388,10 @@ start_tunnel(struct relay *relay, const struct accepted *upstream)
 /* The next one is tried from the loop, so that many that fail at once do not
  * pile up on the stack. */
 static void
-fail_endpoint(struct relay *relay, enum end_reason reason)
+fail_endpoint(struct relay *relay, enum end_reason reason, const char *why)
 {
     if (reason != END_LIMIT) /* that says nothing about the endpoint */
-        endpoint_failed(relay->endpoint, group_of(relay), loop_now_ms(relay->worker->loop));
+        endpoint_failed(relay->endpoint, group_of(relay), loop_now_ms(relay->worker->loop), why);
     release_endpoint(relay);
     relay->connecting->failure = reason;
     loop_ready(relay->worker->loop, &relay->connecting->task);
@@ -408,7 +411,8 @@ on_secured(void *arg, int fd, const struct tls_result *result)
     counter_up(relay->worker->counters, upstream_connect_failures);
     log_limited(&failed, LEVEL_WARN, "listener \"%s\": endpoint %.*s: TLS: %s",
                 relay->conf->name, SLICE_ARG(endpoint_name(relay)), result->detail);
-    fail_endpoint(relay, result->is_timeout ? END_CONNECT_TIMEOUT : END_CONNECT_FAILED);
+    fail_endpoint(relay, result->is_timeout ? END_CONNECT_TIMEOUT : END_CONNECT_FAILED,
+                  result->detail);
 }
 
 /* Takes fd. */
@@ -431,7 +435,7 @@ secure(struct relay *relay, int fd)
     connecting->tls = tls_handshake_start(relay->worker->loop, fd, &target,
                                           group->timeouts.connect_ms, on_secured, relay);
     if (connecting->tls == NULL)
-        fail_endpoint(relay, END_LIMIT);
+        fail_endpoint(relay, END_LIMIT, "no memory");
 }
 
 /* A fresh socket has room for a header; if not, something is wrong with it. */
@@ -480,13 +484,14 @@ on_dialed(struct dial *dial, int fd, const struct dial_result *result)
     relay->upstream_ip = result->ip;
     if (result->status != DIAL_OK) {
         counter_up(relay->worker->counters, upstream_connect_failures);
-        fail_endpoint(relay, reason_of(result->status));
+        fail_endpoint(relay, reason_of(result->status),
+                      result->detail != NULL ? result->detail : dial_status_text(result->status));
         return;
     }
     counter_up(relay->worker->counters, upstream_connects);
     if (!send_proxy_header(relay, fd)) {
         close(fd);
-        fail_endpoint(relay, END_UPSTREAM_FAILED);
+        fail_endpoint(relay, END_UPSTREAM_FAILED, "it ends the connection at once");
         return;
     }
     secure(relay, fd);
@@ -645,7 +650,6 @@ begin(struct relay *relay, const struct relay_route *route)
     relay->tags = flow.tags;
     note_rule(relay, &flow);
     if (!is_allowed) {
-        counter_up(relay->worker->counters, requests_denied);
         give_up(relay, END_DENIED);
         return;
     }

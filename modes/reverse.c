@@ -107,7 +107,6 @@ judge(struct exchange *ex)
     site_find_client(ex);
     if (!listener_allows(listener, &ex->client_ip)) {
         exchange_decide(ex, DECISION_DENY, &listener->place, "client is not in allow_client");
-        counter_up(ex->worker->counters, requests_denied);
         exchange_answer(ex, 403, END_DENIED, "Your address may not use this service.");
         return STEP_ANSWER;
     }
@@ -128,6 +127,8 @@ route(struct exchange *ex)
     ex->site = host_map_find(ex->listener->sites, ex->request.host);
     if (ex->site == NULL) {
         /* RFC 9110 section 15.5.20: better than another site's pages. */
+        exchange_decide(ex, DECISION_DENY, NULL, "no site here has the host %.*s",
+                        SLICE_ARG(ex->request.host));
         exchange_answer(ex, 421, END_DENIED, "No site of this name is served here.");
         return STEP_ANSWER;
     }

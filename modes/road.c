@@ -18,6 +18,7 @@
 #include "modes/keep.h"
 #include "modes/keys_fetch.h"
 #include "modes/look_up.h"
+#include "modes/purge_request.h"
 #include "modes/reach.h"
 #include "modes/road_log.h"
 #include "modes/site_route.h"
@@ -43,6 +44,8 @@ end_now(struct exchange *ex)
     pump_stop(&ex->response_pump);
     timer_disarm(&ex->deadline);
     if (ex->solo == NULL) {
+        if (ex->end == END_DENIED)
+            counter_up(ex->worker->counters, requests_denied);
         road_log(ex);
         trail_record(ex);
     }
@@ -302,6 +305,7 @@ filter_request(struct exchange *ex)
 {
     if (check_body(ex) == STEP_ANSWER)
         return STEP_ANSWER;
+    ex->is_purge = purge_request_is_let(ex);
     pipeline_begin(ex);
     switch (pipeline_request(ex)) {
     case FILTER_NEXT:

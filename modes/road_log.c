@@ -65,7 +65,7 @@ filters_text(struct exchange *ex)
          decision = decision->next) {
         struct slice parts[] = { text, SLICE(", "), decision->what };
 
-        if (decision->kind == DECISION_FILTER)
+        if (decision->by_filter)
             text = text.bytes == 0 ? decision->what : arena_join(&ex->arena, parts, 3);
     }
     return text;

@@ -179,6 +179,7 @@ site_answer(struct exchange *ex)
         return redirect(ex, route);
     if (route->welcome)
         return welcome(ex);
+    exchange_decide(ex, DECISION_DENY, NULL, "no route of site %s leads there", ex->site->name);
     exchange_answer(ex, 404, END_DENIED, "No route of this site leads there.");
     return STEP_ANSWER;
 }

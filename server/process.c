@@ -16,27 +16,18 @@
 
 #include "cache/store.h"
 #include "modes/mode.h"
-#include "server/admin/control.h"
-#include "server/admin/inquiry.h"
-#include "server/admin/metrics.h"
-#include "server/admin/status.h"
-#include "server/admin/topic.h"
 #include "server/base/clock.h"
 #include "server/base/log.h"
 #include "server/certificates/certificates.h"
-#include "server/channel.h"
-#include "server/crew.h"
 #include "server/files.h"
 #include "server/http/via.h"
 #include "server/limits.h"
 #include "server/listen_plan.h"
 #include "server/log/log_thread.h"
-#include "server/net/grace.h"
 #include "server/net/sockets.h"
-#include "server/opener.h"
 #include "server/policy/list.h"
+#include "server/process_inside.h"
 #include "server/schema.h"
-#include "server/snapshot.h"
 #include "server/users/users.h"
 
 #include <errno.h>
@@ -44,49 +35,10 @@
 #include <malloc.h>
 #include <signal.h>
 #include <stdlib.h>
-#include <sys/mman.h>
 #include <sys/prctl.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
-#define KILL_MS 2000         /* from closing everything to giving up */
-#define STOP_TICKETS_MAX 32
-#define CONFIG_BYTES_MAX (256u << 20)
-
-enum stage { RECEIVING, PUBLISHING, SERVING, DRAINING };
-
-struct process {
-    struct loop *loop;
-    struct grace_reader reader; /* explanations and expectations ask lists here */
-    struct watch channel;
-    struct crew crew;
-    enum stage stage;
-
-    /* What is being received, and what is served. */
-    uint64_t incoming;
-    struct config_source source;
-    bool has_source;
-    bool is_go_waiting;  /* for threads that are about to end */
-    bool has_certificates; /* their helper thread runs */
-    struct list sockets; /* of struct sockets */
-    struct list files;   /* of struct held_file */
-    bool is_refused;     /* it is: the answer waits for all threads */
-    struct err refusal;
-    struct snapshot *snapshot;
-    uint64_t generation; /* as the supervisor counts, who may outlive us */
-    struct listen_plan *plan, *old_plan;
-    uint64_t start_ms, serving_ms;
-    uint64_t descriptors, max_connections;
-    char log_to[SINK_IDENTITY_BYTES];
-
-    struct control *control;
-    struct inquiry inquiry;
-
-    bool is_stop_wanted, is_stop_at_once;
-    struct timer stop_limit;
-    uint64_t stop_tickets[STOP_TICKETS_MAX];
-    unsigned stop_ticket_count;
-};
+#define KILL_MS 2000 /* from closing everything to giving up */
 
 static struct process process;
 
@@ -99,15 +51,16 @@ set_connection_limit(struct process *p, const struct conf *conf)
 
     p->max_connections = wanted < can ? wanted : can;
     if (can < wanted && p->max_connections != before)
-        log_warn("max_connections is %" PRIu64 ", but %" PRIu64 " descriptors carry only %" PRIu64
-                 " connections: that is the limit now (raise LimitNOFILE or ulimit -Hn)",
-                 wanted, p->descriptors, can);
+        log_write(wanted == MAX_CONNECTIONS_DEFAULT ? LEVEL_INFO : LEVEL_WARN,
+                  "max_connections is %" PRIu64 ", but %" PRIu64 " descriptors carry only %" PRIu64
+                  " connections: that is the limit now (raise LimitNOFILE or ulimit -Hn)",
+                  wanted, p->descriptors, can);
 }
 
 /* ---- to the supervisor */
 
-static void
-tell(struct process *p, enum channel_kind kind, uint64_t number, const char *text)
+void
+process_tell(struct process *p, enum channel_kind kind, uint64_t number, const char *text)
 {
     if (channel_send(p->channel.fd, kind, number, text, NULL, 0) < 0)
         log_error("worker process: cannot write to its supervisor: %s", strerrordesc_np(errno));
@@ -241,13 +194,13 @@ refuse(struct process *p, const struct err *err)
     struct listen_plan *plan;
 
     if (p->plan == NULL) { /* the first one: there is nothing to go on with */
-        tell(p, CHANNEL_FAILED, p->incoming, err->text);
+        process_tell(p, CHANNEL_FAILED, p->incoming, err->text);
         log_flush();
         _exit(1);
     }
     plan = listen_plan_new(&p->snapshot->conf, &p->sockets, &p->crew, p->plan->peer_count, NULL);
     if (plan == NULL) {
-        tell(p, CHANNEL_FAILED, p->incoming, err->text);
+        process_tell(p, CHANNEL_FAILED, p->incoming, err->text);
         p->stage = SERVING;
         return;
     }
@@ -278,6 +231,18 @@ go(struct process *p)
     publish(p, plan, plan->peer_count);
 }
 
+void
+process_go(struct process *p, uint64_t generation)
+{
+    if (p->is_stop_wanted)
+        return;
+    must(generation == p->incoming);
+    if (crew_is_ending(&p->crew))
+        p->is_go_waiting = true;
+    else
+        go(p);
+}
+
 /* A line for each address that is new. */
 static void
 tell_addresses(const struct listen_plan *plan)
@@ -297,7 +262,6 @@ tell_addresses(const struct listen_plan *plan)
 }
 
 static void begin_drain(struct process *p);
-static void kill_all(struct process *p);
 
 static void
 say_ready(struct process *p)
@@ -305,10 +269,10 @@ say_ready(struct process *p)
     files_drop(&p->files, p->generation);
     p->serving_ms = clock_monotonic_ms();
     tell_addresses(p->plan);
-    log_info("ready: bascule %s, generation %" PRIu64 ", %u workers", PACKAGE_VERSION,
-             p->generation, p->plan->peer_count);
+    log_info("ready: bascule %s, generation %" PRIu64 ", %u worker%s", PACKAGE_VERSION,
+             p->generation, p->plan->peer_count, p->plan->peer_count == 1 ? "" : "s");
     malloc_trim(0); /* reading a large configuration leaves large holes */
-    tell(p, CHANNEL_READY, p->generation, NULL);
+    process_tell(p, CHANNEL_READY, p->generation, NULL);
 }
 
 /* Every thread follows the newest plan: what only the old one had may go. */
@@ -324,370 +288,12 @@ on_all_followed(struct crew *crew)
         return;
     p->stage = SERVING;
     if (p->is_refused)
-        tell(p, CHANNEL_FAILED, p->incoming, p->refusal.text);
+        process_tell(p, CHANNEL_FAILED, p->incoming, p->refusal.text);
     else
         say_ready(p);
     p->is_refused = false;
     if (p->is_stop_wanted)
         begin_drain(p);
-}
-
-/* ---- what the supervisor sends */
-
-static int
-read_config(struct process *p, int fd, struct err *err)
-{
-    struct stat st;
-    void *block;
-    int result;
-
-    if (fstat(fd, &st) < 0 || st.st_size <= 0 || st.st_size > (off_t)CONFIG_BYTES_MAX)
-        return err_set(err, "the configuration that came is empty or too large");
-    block = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
-    if (block == MAP_FAILED)
-        return err_errno(err, "the configuration that came cannot be read");
-    result = config_source_unpack(&p->source, block, (size_t)st.st_size, err);
-    munmap(block, (size_t)st.st_size);
-    return result;
-}
-
-static void
-on_config(struct process *p, struct channel_message *message)
-{
-    struct err err;
-
-    if (p->is_stop_wanted) {
-        channel_close_fds(message, 0);
-        return;
-    }
-    p->incoming = message->number;
-    p->stage = RECEIVING;
-    if (p->has_source)
-        config_source_fini(&p->source);
-    p->has_source = message->fd_count == 1 && read_config(p, message->fds[0], &err) == 0;
-    if (!p->has_source && message->fd_count == 1)
-        log_error("worker process: %s", err.text);
-    channel_close_fds(message, 0);
-}
-
-static void
-on_sockets(struct process *p, struct channel_message *message)
-{
-    struct sockets *sockets = sockets_find(&p->sockets, message->text);
-    struct err err;
-
-    if (sockets == NULL) {
-        sockets = sockets_new(message->text);
-        if (sockets == NULL) {
-            channel_close_fds(message, 0);
-            return;
-        }
-        list_push_back(&p->sockets, &sockets->link);
-    }
-    if (sockets_take(sockets, message->fds, message->fd_count, &err) < 0)
-        log_error("worker process: %s", err.text);
-}
-
-/* A log file: the first time for whoever adopts it, later after rotation. */
-static void
-on_file(struct process *p, struct channel_message *message)
-{
-    struct held_file *file;
-    struct err err;
-
-    if (message->fd_count != 1) {
-        channel_close_fds(message, 0);
-        return;
-    }
-    file = files_get(&p->files, message->text);
-    if (file == NULL) {
-        channel_close_fds(message, 0);
-        return;
-    }
-    if (message->number > file->generation)
-        file->generation = message->number;
-    if (file->sink != NULL) {
-        if (log_sink_reopen(file->identity, message->fds[0]) < 0)
-            log_error("log %s: cannot be opened again", file->identity);
-        return;
-    }
-    file->sink = log_sink_open(file->identity, message->fds[0], &err);
-    if (file->sink == NULL)
-        log_error("log %s: %s", file->identity, err.text);
-}
-
-static void on_request(void *arg, uint64_t ticket, struct slice request);
-
-static void
-on_control_socket(struct process *p, struct channel_message *message)
-{
-    struct control_conf conf = { .loop = p->loop, .owner = (uid_t)message->number,
-                                 .on_request = on_request, .arg = p };
-    int fd = message->fd_count == 1 ? message->fds[0] : -1;
-
-    channel_close_fds(message, fd >= 0 ? 1 : 0);
-    if (p->control != NULL)
-        control_replace(p->control, fd);
-    else if (fd >= 0)
-        p->control = control_new(&conf, fd);
-}
-
-/* Before the first configuration, which may need files at once. */
-static void
-on_opener(struct channel_message *message)
-{
-    channel_close_fds(message, 2);
-    if (message->fd_count > 0)
-        opener_use(message->fds[0], message->fd_count > 1 ? message->fds[1] : -1);
-}
-
-static void
-on_go(struct process *p, const struct channel_message *message)
-{
-    if (p->is_stop_wanted)
-        return;
-    must(message->number == p->incoming);
-    if (crew_is_ending(&p->crew))
-        p->is_go_waiting = true;
-    else
-        go(p);
-}
-
-static void
-on_reload_answer(struct process *p, const struct channel_message *message)
-{
-    bool is_ok = message->kind == CHANNEL_RELOADED;
-    char *text = NULL;
-    int bytes;
-
-    if (p->control == NULL)
-        return;
-    bytes = is_ok ? asprintf(&text, "generation %" PRIu64 " is served\n", p->generation)
-                  : asprintf(&text, "%s\n", message->text);
-    control_answer(p->control, message->number, is_ok, bytes < 0 ? NULL : text, (size_t)bytes);
-}
-
-static void
-on_stop(struct process *p, bool at_once)
-{
-    bool is_first = !p->is_stop_wanted;
-
-    p->is_stop_wanted = true;
-    p->is_stop_at_once |= at_once;
-    if (is_first)
-        begin_drain(p);
-    else if (at_once && p->stage == DRAINING && !p->crew.is_killed)
-        kill_all(p);
-}
-
-static void
-on_message(struct process *p, struct channel_message *message)
-{
-    switch (message->kind) {
-    case CHANNEL_CONFIG:
-        on_config(p, message);
-        return;
-    case CHANNEL_LISTENER:
-        on_sockets(p, message);
-        return;
-    case CHANNEL_FILE:
-        on_file(p, message);
-        return;
-    case CHANNEL_CONTROL:
-        on_control_socket(p, message);
-        return;
-    case CHANNEL_OPENER:
-        on_opener(message);
-        return;
-    case CHANNEL_GO:
-        on_go(p, message);
-        break;
-    case CHANNEL_RELOADED:
-    case CHANNEL_REFUSED:
-        on_reload_answer(p, message);
-        break;
-    case CHANNEL_STOP:
-        on_stop(p, message->number != 0);
-        break;
-    case CHANNEL_READY:
-    case CHANNEL_FAILED:
-    case CHANNEL_RELOAD:
-    case CHANNEL_OPEN:
-    case CHANNEL_WATCH:
-    case CHANNEL_OPENED:
-    case CHANNEL_KIND_COUNT:
-        break; /* ours to send, or not said here */
-    }
-    channel_close_fds(message, 0);
-}
-
-/* Nobody could reload or restart us any more: whoever looks after the
- * supervisor starts it again, and it needs our addresses. */
-static void
-on_supervisor_gone(const char *how)
-{
-    log_error("worker process: %s: ending at once", how);
-    log_flush();
-    _exit(1);
-}
-
-static void
-on_channel(struct watch *watch, uint32_t events)
-{
-    static struct channel_message message;
-    enum channel_result result;
-
-    (void)events;
-    while ((result = channel_receive(watch->fd, &message)) == CHANNEL_GOT)
-        on_message(&process, &message);
-    if (result == CHANNEL_ENDED)
-        on_supervisor_gone("the supervisor is gone");
-    if (result == CHANNEL_BROKEN)
-        on_supervisor_gone("the supervisor sent what nobody understands");
-}
-
-/* ---- what commands ask */
-
-static void
-ask_threads(void *arg)
-{
-    struct process *p = arg;
-
-    crew_report(&p->crew);
-}
-
-static void
-gather_facts(void *arg, struct status_facts *facts)
-{
-    static struct worker_facts workers[WORKERS_MAX];
-    struct process *p = arg;
-
-    *facts = (struct status_facts){
-        .snapshot = p->snapshot,
-        .generation = p->generation,
-        .now_ms = clock_monotonic_ms(),
-        .start_ms = p->start_ms,
-        .serving_ms = p->serving_ms,
-        .max_connections = p->max_connections,
-        .sockets = &p->sockets,
-        .worker_count = crew_facts(&p->crew, workers),
-        .workers = workers,
-        .slots = crew_counters(),
-        .slot_count = p->crew.count,
-        .topics = p->crew.setting.hooks->topics,
-    };
-}
-
-static void
-give_answer(void *arg, uint64_t ticket, char *text, size_t bytes)
-{
-    struct process *p = arg;
-
-    control_answer(p->control, ticket, true, text, bytes);
-}
-
-static const struct inquiry_ops inquiry_ops = {
-    .ask_threads = ask_threads,
-    .gather = gather_facts,
-    .answer = give_answer,
-};
-
-static void
-on_all_reported(struct crew *crew)
-{
-    inquiry_answer(&container_of(crew, struct process, crew)->inquiry);
-}
-
-static void
-turn_down(struct process *p, uint64_t ticket, const char *why)
-{
-    control_answer(p->control, ticket, false, strdup(why), strlen(why));
-}
-
-static void
-inquire(struct process *p, uint64_t ticket, render_fn *render)
-{
-    if (p->snapshot == NULL || !inquiry_ask(&p->inquiry, ticket, render))
-        turn_down(p, ticket, "busy: ask again\n");
-}
-
-static void
-give_topic_answer(void *arg, uint64_t ticket, bool is_ok, char *text, size_t bytes)
-{
-    struct process *p = arg;
-
-    if (p->control != NULL)
-        control_answer(p->control, ticket, is_ok, text, bytes);
-    else
-        free(text);
-}
-
-/* The topic that a request begins with; NULL: none. */
-static const struct topic *
-find_topic(struct process *p, struct slice request)
-{
-    const struct topic *const *topics = p->crew.setting.hooks->topics;
-    size_t bytes = 0;
-
-    while (bytes < request.bytes && request.data[bytes] != ' ' && request.data[bytes] != '\t')
-        bytes++;
-    for (; *topics != NULL; topics++)
-        if (slice_equal(slice_make(request.data, bytes), slice_of((*topics)->word)))
-            return *topics;
-    return NULL;
-}
-
-static void
-ask_topic(struct process *p, uint64_t ticket, struct slice request)
-{
-    const struct topic *topic = find_topic(p, request);
-    struct topic_home home = { p->loop, p->snapshot, p, give_topic_answer };
-    render_fn *page = topic != NULL ? topic->page(request) : NULL;
-
-    if (page != NULL)
-        inquire(p, ticket, page);
-    else if (p->snapshot == NULL)
-        turn_down(p, ticket, "nothing is served yet\n");
-    else if (topic == NULL || topic->ask == NULL || !topic->ask(&home, ticket, request))
-        turn_down(p, ticket, "unknown request\n");
-}
-
-/* Disks answer late; what they answer needs the loop. */
-static void
-wait_for_topics(struct process *p)
-{
-    const struct topic *const *topics = p->crew.setting.hooks->topics;
-
-    for (; *topics != NULL; topics++)
-        while ((*topics)->is_busy != NULL && (*topics)->is_busy())
-            loop_turn(p->loop, 100);
-}
-
-static void
-on_stop_request(struct process *p, uint64_t ticket)
-{
-    if (p->stop_ticket_count < STOP_TICKETS_MAX)
-        p->stop_tickets[p->stop_ticket_count++] = ticket;
-    tell(p, CHANNEL_STOP, 0, NULL);
-}
-
-static void
-on_request(void *arg, uint64_t ticket, struct slice request)
-{
-    struct process *p = arg;
-
-    if (slice_equal(request, SLICE("status")))
-        inquire(p, ticket, status_text);
-    else if (slice_equal(request, SLICE("status json")))
-        inquire(p, ticket, status_json);
-    else if (slice_equal(request, SLICE("metrics")))
-        inquire(p, ticket, metrics_text);
-    else if (slice_equal(request, SLICE("reload")))
-        tell(p, CHANNEL_RELOAD, ticket, NULL);
-    else if (slice_equal(request, SLICE("stop")))
-        on_stop_request(p, ticket);
-    else
-        ask_topic(p, ticket, request);
 }
 
 /* ---- the end */
@@ -739,6 +345,19 @@ begin_drain(struct process *p)
         timer_arm(p->loop, &p->stop_limit, p->snapshot->conf.stop_ms);
 }
 
+void
+process_stop(struct process *p, bool at_once)
+{
+    bool is_first = !p->is_stop_wanted;
+
+    p->is_stop_wanted = true;
+    p->is_stop_at_once |= at_once;
+    if (is_first)
+        begin_drain(p);
+    else if (at_once && p->stage == DRAINING && !p->crew.is_killed)
+        kill_all(p);
+}
+
 /* Goes on with what had to wait for threads that were about to end. */
 static void
 on_thread_gone(struct crew *crew)
@@ -754,6 +373,12 @@ on_thread_gone(struct crew *crew)
         p->is_go_waiting = false;
         go(p);
     }
+}
+
+static void
+on_all_reported(struct crew *crew)
+{
+    inquiry_answer(&container_of(crew, struct process, crew)->inquiry);
 }
 
 static const struct crew_events crew_events = {
@@ -791,8 +416,8 @@ init(struct process *p, const struct worker_hooks *hooks, struct err *err)
         return -1;
     grace_join(&p->reader, p->loop);
     crew_init(&p->crew, p->loop, hooks, &crew_events);
-    inquiry_init(&p->inquiry, p->loop, &inquiry_ops, p);
-    p->channel = (struct watch){ .fd = CHANNEL_FD, .on_event = on_channel };
+    process_requests_init(p);
+    p->channel = (struct watch){ .fd = CHANNEL_FD, .on_event = process_on_channel };
     if (loop_watch(p->loop, &p->channel, EPOLLIN) < 0)
         return err_errno(err, "the worker process is started by bascule run, not by hand");
     return 0;
@@ -801,7 +426,7 @@ init(struct process *p, const struct worker_hooks *hooks, struct err *err)
 static void
 fini(struct process *p)
 {
-    wait_for_topics(p);
+    process_requests_wait(p);
     for (unsigned i = 0; i < p->stop_ticket_count; i++)
         control_answer(p->control, p->stop_tickets[i], true, strdup("stopped\n"), 8);
     control_free(p->control);

@@ -30,6 +30,9 @@
 #define KIB 1024
 #define MIB (1024 * 1024)
 
+#define STRING_OF_(number) #number
+#define STRING_OF(number) STRING_OF_(number) /* of what a macro stands for */
+
 /* ---- what a listener allows its clients */
 
 static const struct option client_timeout_options[] = {
@@ -161,7 +164,8 @@ static const struct option filter_options[] = {
     { .name = "contact", .type = OPTION_STRING, \
       .offset = (at) + offsetof(struct error_page_conf, contact), \
       .text = "Whom to ask when something is refused: \"mailto:it@example.com\", or the URL of a " \
-              "form. Pages show it as a link that names the request." }
+              "form. The built-in page of a refusal shows it as a link that names the request; " \
+              "in pages of one's own that is %{contact}, of failures too." }
 
 static bool
 mode_at(size_t i, struct option_family *family)
@@ -215,7 +219,7 @@ static const struct option listener_options[] = {
       .text = "What clients may do with HTTP/2." },
     { .name = "tls", .type = OPTION_GROUP, .offset = offsetof(struct listener_conf, tls),
       .options = tls_options, .member_bytes = sizeof(struct tls_conf), .shorthand = "preset",
-      .text = "Speak TLS here." },
+      .form = "{ certificates = \"local\"; }", .text = "Speak TLS here." },
     { .name = "policy", .type = OPTION_STRING,
       .offset = offsetof(struct listener_conf, policy_name),
       .text = "Name of the policy by which what comes here is judged." },
@@ -452,7 +456,8 @@ static const struct option route_options[] = {
       .text = "The whole path it is for." },
     { .name = "path_prefix", .type = OPTION_STRING,
       .offset = offsetof(struct route_conf, path_prefix),
-      .text = "How the paths it is for begin: \"/api/\"." },
+      .text = "How the paths it is for begin: \"/api\" is for /api and all below it, and not for "
+              "/apiary." },
     { .name = "path_regex", .type = OPTION_PATTERN,
       .offset = offsetof(struct route_conf, path_regex),
       .text = "An expression to be found in the paths it is for; \"^\" and \"$\" are their ends." },
@@ -486,7 +491,8 @@ static const struct option site_options[] = {
     { .name = "hsts", .type = OPTION_CUSTOM, .offset = offsetof(struct site_conf, hsts_s),
       .parse = tls_parse_hsts, .form = "true or a time",
       .text = "Tell browsers to come by TLS only (Strict-Transport-Security): true for a year, or "
-              "for how long." },
+              "for how long. What the server says stays, and what the filter security_headers "
+              "names itself; this comes before a preset of that filter." },
     { .name = "certificates", .type = OPTION_CUSTOM,
       .offset = offsetof(struct site_conf, certificates), .parse = tls_parse_site_certificates,
       .options = certificate_options, .member_bytes = sizeof(struct certificate_conf),
@@ -563,7 +569,7 @@ static const struct option error_log_options[] = {
       .fallback = "stderr", .parse = check_log_to,
       .text = "\"stderr\", \"stdout\", \"/path\", \"syslog:\" or \"syslog:udp:HOST:PORT\"." },
     { .name = "buffer", .type = OPTION_SIZE, .offset = offsetof(struct error_log_conf, ring_bytes),
-      .fallback = "256K", .min = LOG_RING_BYTES_MIN, .max = LOG_RING_BYTES_MAX,
+      .fallback = "1M", .min = LOG_RING_BYTES_MIN, .max = LOG_RING_BYTES_MAX,
       .text = "Memory of each thread for lines of all logs not yet written; when it is full, "
               "lines are dropped and counted." },
     { .name = NULL },
@@ -632,8 +638,8 @@ const struct option conf_options[] = {
               "root, and bascule.control in $XDG_RUNTIME_DIR (or /tmp, with the user's number) "
               "for others." },
     { .name = "max_connections", .type = OPTION_INT,
-      .offset = offsetof(struct conf, max_connections), .fallback = "100000", .min = 1,
-      .max = 10000000,
+      .offset = offsetof(struct conf, max_connections),
+      .fallback = STRING_OF(MAX_CONNECTIONS_DEFAULT), .min = 1, .max = 10000000,
       .text = "Client connections open at a time, in all; fewer where descriptors do not "
               "suffice." },
     { .name = "stop_timeout", .type = OPTION_TIME, .offset = offsetof(struct conf, stop_ms),

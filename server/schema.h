@@ -180,6 +180,7 @@ struct group_conf {
     int protocol;            /* enum upstream_protocol */
     int64_t max_streams;     /* HTTP/2: exchanges on one connection */
     bool maintenance;        /* nobody is asked: what is stored is served, however old */
+    bool is_used;            /* somebody has asked conf_group() for it */
     struct upstream_tls_conf tls;
     struct upstream_timeouts timeouts;
     uint16_t *schedule;      /* positions in endpoints, by turns; NULL: just one */
@@ -241,6 +242,7 @@ struct site_conf {
     bool https;                 /* requests that came plainly are sent to https:// */
     uint16_t https_port;        /* with https: where */
     uint32_t hsts_s;            /* max-age of Strict-Transport-Security; 0: none */
+    bool says_hsts;             /* the configuration does, if only that there is none */
     struct config_list certificates;       /* of struct certificate_conf; none: the listener's */
     struct client_certificate_conf client; /* place line 0: the listener's */
     struct error_page_conf error_page; /* what it does not say is as in the listener */
@@ -267,6 +269,7 @@ struct access_log_conf {
     struct log_privacy privacy;
     struct log_format *compiled;
     struct access_log *log; /* in the registry */
+    bool is_used;           /* by a listener, or by a filter that writes to it */
 };
 
 /* ---- listeners */
@@ -300,6 +303,8 @@ struct listener_conf {
 };
 
 /* ---- the whole */
+
+#define MAX_CONNECTIONS_DEFAULT 100000 /* mostly nobody's wish */
 
 struct conf {
     int64_t workers;              /* 0: one per core */

@@ -162,6 +162,13 @@ finish_bans(struct linker *linker)
 
 /* ---- listeners */
 
+static void
+use_access_log(struct listener_conf *listener, struct access_log_conf *log)
+{
+    listener->access_log = log;
+    log->is_used = true;
+}
+
 static int
 find_access_log(struct conf *conf, struct listener_conf *listener, struct err *err)
 {
@@ -171,7 +178,7 @@ find_access_log(struct conf *conf, struct listener_conf *listener, struct err *e
     listener->access_log = NULL;
     if (listener->access_log_name == NULL) {
         if (conf->access_logs.count > 0)
-            listener->access_log = conf->access_logs.items[0];
+            use_access_log(listener, conf->access_logs.items[0]);
         return 0;
     }
     if (strcmp(listener->access_log_name, "off") == 0)
@@ -181,7 +188,7 @@ find_access_log(struct conf *conf, struct listener_conf *listener, struct err *e
         struct access_log_conf *log = conf->access_logs.items[i];
 
         if (strcmp(log->name, listener->access_log_name) == 0) {
-            listener->access_log = log;
+            use_access_log(listener, log);
             return 0;
         }
         nearest_offer(&nearest, log->name);
@@ -331,8 +338,8 @@ schema_finish(struct conf *conf, struct arena *arena, struct err *err)
     arena_init(&linker.scratch, NULL, (size_t)1 << 30);
     if (finish_access_logs(&linker) == 0 && finish_control(&linker) == 0 &&
         finish_stores(&linker) == 0 && finish_geo(&linker) == 0 &&
-        finish_lists(&linker) == 0 && finish_limit_tables(&linker) == 0 && finish_bans(&linker) == 0 &&
-        link_groups(&linker) == 0 &&
+        finish_lists(&linker) == 0 && finish_limit_tables(&linker) == 0 &&
+        finish_bans(&linker) == 0 && link_groups(&linker) == 0 &&
         users_finish(conf, arena, err) == 0 && policies_finish(conf, arena, err) == 0 &&
         link_sites(&linker) == 0 &&
         finish_listeners(&linker) == 0 && expects_finish(conf, err) == 0)

@@ -17,8 +17,10 @@ conf_group(const struct conf *conf, const char *name, struct err *err)
     struct nearest nearest;
     size_t i;
 
-    if (found->text != NULL)
+    if (found->text != NULL) {
+        ((struct group_conf *)found->object)->is_used = true;
         return found->object;
+    }
     nearest_init(&nearest, slice_of(name));
     for (i = 0; i < conf->groups.count; i++)
         nearest_offer(&nearest, ((struct group_conf *)conf->groups.items[i])->name);

@@ -10,6 +10,7 @@
 #include "server/config/reader.h"
 #include "server/error_pages.h"
 #include "server/host_map.h"
+#include "server/http/scan.h"
 #include "server/http/uri.h"
 #include "server/schema_tls.h"
 
@@ -24,21 +25,6 @@ is_uri_text(const char *text)
             return false;
     }
     return true;
-}
-
-/* RFC 9110 section 5.6.2. */
-static bool
-is_token(struct slice s)
-{
-    size_t i;
-
-    for (i = 0; i < s.bytes; i++) {
-        char c = s.data[i];
-
-        if (c <= ' ' || c > '~' || strchr("\"(),/:;<=>?@[\\]{}", c) != NULL)
-            return false;
-    }
-    return s.bytes > 0;
 }
 
 static bool
@@ -161,7 +147,7 @@ check_matches(struct linker *linker, struct route_conf *route)
     for (i = 0; i < route->methods.count; i++) {
         struct slice method = route->methods.items[i];
 
-        if (!is_token(method))
+        if (!scan_is_token(method))
             return err_set(err, "\"%.*s\" is not a method", SLICE_ARG(method));
         if (method.data[strcspn(method.data, "abcdefghijklmnopqrstuvwxyz")] != '\0')
             return err_set(err, "method \"%.*s\": methods are written in capitals",
@@ -170,7 +156,7 @@ check_matches(struct linker *linker, struct route_conf *route)
     for (i = 0; i < route->headers.count; i++) {
         const struct header_match *match = route->headers.items[i];
 
-        if (!is_token(slice_of(match->name)))
+        if (!scan_is_token(slice_of(match->name)))
             return err_set(err, "\"%s\" is not the name of a header field", match->name);
         if (match->value != NULL && match->pattern != NULL)
             return err_set(err, "header \"%s\": value and regex exclude each other", match->name);

@@ -298,6 +298,7 @@ tls_parse_hsts(struct config_reader *reader, const struct config_node *node, voi
     uint32_t ms;
 
     (void)reader;
+    site->says_hsts = true;
     switch (config_node_kind(node)) {
     case CONFIG_BOOL:
         site->hsts_s = config_node_bool(node) ? YEAR_S : 0;

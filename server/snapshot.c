@@ -210,8 +210,7 @@ adopt_group(struct snapshot *snapshot, size_t i, struct err *err)
                                               trusts_the_same(&snapshot->conf, i), err);
     if (group->tls.context != NULL)
         return 0;
-    return err_prefix(err, "%s:%u: group \"%s\": tls: ", group->tls.place.file,
-                      group->tls.place.line, group->name);
+    return config_place_prefix(err, &group->tls.place, "group \"%s\": tls: ", group->name);
 }
 
 /* ---- certificates */
@@ -251,8 +250,8 @@ adopt_listener_certificates(struct listener_conf *listener, struct arena *arena,
     if (adopt_certificates(&tls->set, &tls->certificates, tls->staple, arena, err) == 0 &&
         certificate_set_require(tls->set, err) == 0)
         return 0;
-    return err_prefix(err, "%s:%u: listener \"%s\": certificates: ", first->place.file,
-                      first->place.line, listener->name);
+    return config_place_prefix(err, &first->place, "listener \"%s\": certificates: ",
+                               listener->name);
 }
 
 static int
@@ -302,8 +301,7 @@ adopt_filter_list(const struct config_list *list, struct arena *arena, struct er
         struct filter_conf *filter = list->items[i];
 
         if (filter->ops->adopt != NULL && filter->ops->adopt(filter, arena, err) < 0)
-            return err_prefix(err, "%s:%u: filter \"%s\": ", filter->place.file,
-                              filter->place.line, filter->ops->name);
+            return config_place_prefix(err, &filter->place, "filter \"%s\": ", filter->ops->name);
     }
     return 0;
 }
@@ -347,15 +345,13 @@ snapshot_adopt(struct snapshot *snapshot, struct err *err)
         struct access_log_conf *log = conf->access_logs.items[i];
 
         if (adopt_access_log(log, &snapshot->arena, err) < 0)
-            return err_prefix(err, "%s:%u: access log \"%s\": ", log->place.file, log->place.line,
-                              log->name);
+            return config_place_prefix(err, &log->place, "access log \"%s\": ", log->name);
     }
     for (i = 0; i < conf->stores.count; i++) {
         struct store_conf *store = conf->stores.items[i];
 
         if (adopt_store(store, &snapshot->arena, err) < 0)
-            return err_prefix(err, "%s:%u: store \"%s\": ", store->place.file, store->place.line,
-                              store->name);
+            return config_place_prefix(err, &store->place, "store \"%s\": ", store->name);
     }
     if (traffic_adopt(conf, &snapshot->arena, err) < 0 ||
         adopt_tables(conf, &snapshot->arena, err) < 0 ||

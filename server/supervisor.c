@@ -19,23 +19,16 @@
 #include "server/base/log.h"
 #include "server/certificates/local_ca.h"
 #include "server/channel.h"
-#include "server/declared.h"
-#include "server/files.h"
-#include "server/holdings.h"
 #include "server/limits.h"
-#include "server/opener.h"
-#include "server/privileges.h"
 #include "server/sd_notify.h"
-#include "server/snapshot.h"
+#include "server/supervisor_inside.h"
+#include "server/worker_process.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
-#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -44,84 +37,7 @@
 #define QUICK_DEATH_MS 1000
 #define LOCAL_MS (24 * 3600 * 1000) /* a look at the end of the local certificate */
 
-enum stage { STARTING, SERVING, RELOADING, RESTARTING, STOPPING };
-
-struct supervisor {
-    const struct supervisor_conf *conf;
-    struct loop *loop;
-    struct watch signals, channel;
-    enum stage stage;
-    struct holdings holdings;
-    struct opener_desk desk; /* for files that only we may open */
-    struct timer local;
-    struct identity identity;
-    struct declared current, next;
-    uint64_t last_generation;
-
-    pid_t worker; /* 0: none now */
-    uint64_t born_ms;
-    unsigned quick_deaths;
-    struct timer restart, stop_limit;
-
-    bool is_reload_wanted; /* as soon as it is possible */
-    uint64_t ticket;       /* of the command that asked for this reload; 0: a signal */
-    uint64_t next_ticket;  /* ... and for the one that is wanted */
-    bool has_said_why;     /* it does not start */
-    bool is_stopping_at_once;
-    int exit_status;
-};
-
-/* ---- a generation */
-
-static int
-read_source(const struct supervisor_conf *conf, struct config_source *source, struct err *err)
-{
-    if (conf->path != NULL)
-        return config_load(conf->path, source, err);
-    return config_source_from_text(conf->name, conf->text, source, err);
-}
-
-/* Once, before the first worker process: a process cannot become another user. */
-static int
-choose_identity(struct supervisor *s, const struct conf *conf, struct err *err)
-{
-    struct socket_owner owner = { (uid_t)-1, (gid_t)-1 };
-
-    if (identity_find(&s->identity, conf->user, conf->user_group, err) < 0)
-        return -1;
-    if (s->identity.is_other)
-        owner = (struct socket_owner){ s->identity.uid, s->identity.gid };
-    else if (geteuid() == 0)
-        log_warn("the worker process runs as root, as the configuration wants");
-    else if (conf->user != NULL)
-        log_info("user \"%s\" is left aside: only root can change users", conf->user);
-    holdings_init(&s->holdings, &owner);
-    return 0;
-}
-
-static void
-check_identity(const struct supervisor *s, const struct conf *conf)
-{
-    struct identity now;
-
-    if (identity_find(&now, conf->user, conf->user_group, NULL) < 0 ||
-        now.uid != s->identity.uid || now.gid != s->identity.gid)
-        log_warn("another user takes effect when bascule is started again");
-}
-
 /* ---- the certificate of the local CA */
-
-static int
-make_local(const struct conf *conf, struct err *err)
-{
-    struct strings hosts = { NULL, 0 };
-    int result = 0;
-
-    if (files_want_local(conf, &hosts))
-        result = local_ca_ensure(&hosts, err);
-    free(hosts.items);
-    return result;
-}
 
 /* It lives for some months only. */
 static void
@@ -135,46 +51,7 @@ on_local(struct timer *timer)
     timer_arm(s->loop, timer, LOCAL_MS);
 }
 
-/* Opens what the checked configuration names, and keeps its text. */
-static int
-declare(struct supervisor *s, const struct config_source *source, const struct conf *conf,
-        struct err *err)
-{
-    uint64_t generation = ++s->last_generation;
-
-    if (s->current.generation != 0)
-        check_identity(s, conf);
-    else if (choose_identity(s, conf, err) < 0)
-        return -1;
-    if (make_local(conf, err) < 0 || declared_set(&s->next, generation, source, conf, err) < 0)
-        return -1;
-    return holdings_prepare(&s->holdings, conf, generation, err);
-}
-
-/* Reads and checks the configuration and opens what it names. On failure
- * nothing has changed. */
-static int
-prepare(struct supervisor *s, struct err *err)
-{
-    struct config_source source;
-    struct snapshot *snapshot;
-    int result = -1;
-
-    declared_forget(&s->next);
-    if (read_source(s->conf, &source, err) < 0)
-        return -1;
-    snapshot = snapshot_new(&source, err);
-    if (snapshot != NULL)
-        result = declare(s, &source, &snapshot->conf, err);
-    if (result == 0)
-        log_level = (enum log_level)snapshot->conf.log.level;
-    snapshot_unref(snapshot);
-    config_source_fini(&source);
-    malloc_trim(0); /* it was only looked at: the worker process has its own */
-    if (result < 0)
-        declared_forget(&s->next);
-    return result;
-}
+/* ---- the worker process */
 
 /* Whether all went over; otherwise the worker process is gone, and its end will
  * be heard of. */
@@ -189,8 +66,6 @@ send_generation(struct supervisor *s, const struct declared *declared)
            holdings_send(&s->holdings, fd, generation) == 0 &&
            channel_send(fd, CHANNEL_GO, generation, NULL, NULL, 0) == 0;
 }
-
-/* ---- the worker process */
 
 static void on_message(struct supervisor *s, struct channel_message *message);
 
@@ -233,56 +108,21 @@ on_channel(struct watch *watch, uint32_t events)
     close_channel(s); /* SIGCHLD says the rest */
 }
 
-static void
-exec_worker(const struct supervisor *s, int channel_fd, pid_t parent)
-{
-    char *const argv[] = { (char *)"bascule", (char *)"worker-process", NULL };
-    sigset_t none;
-    struct err err;
-
-    sigemptyset(&none);
-    sigprocmask(SIG_SETMASK, &none, NULL);
-    if (identity_assume(&s->identity, &err) < 0) {
-        log_error("worker process: %s", err.text);
-        return;
-    }
-    prctl(PR_SET_PDEATHSIG, SIGKILL); /* after the change of user, which clears it */
-    if (getppid() != parent)
-        return; /* it has died meanwhile */
-    if (channel_fd == CHANNEL_FD)
-        fcntl(channel_fd, F_SETFD, 0);
-    else
-        dup2(channel_fd, CHANNEL_FD);
-    execv("/proc/self/exe", argv);
-    log_error("worker process: cannot run /proc/self/exe: %s", strerrordesc_np(errno));
-}
-
 static int
 start_worker(struct supervisor *s, struct err *err)
 {
-    pid_t self = getpid();
     struct err desk_err;
-    int ends[2];
+    int fd;
 
-    if (channel_open(ends, err) < 0)
+    s->worker = worker_process_start(&s->identity, &fd, err);
+    if (s->worker == 0)
         return -1;
-    s->worker = fork();
-    if (s->worker == 0) {
-        exec_worker(s, ends[1], self);
-        _exit(1);
-    }
-    close(ends[1]);
-    if (s->worker < 0) {
-        s->worker = 0;
-        close(ends[0]);
-        return err_errno(err, "cannot start the worker process");
-    }
     s->born_ms = clock_monotonic_ms();
-    s->channel.fd = ends[0];
+    s->channel.fd = fd;
     holdings_forget_sent(&s->holdings);
     if (loop_watch(s->loop, &s->channel, EPOLLIN) < 0) {
         s->channel.fd = -1;
-        close(ends[0]);
+        close(fd);
         return err_errno(err, "cannot watch the worker process");
     }
     if (opener_desk_open(&s->desk, s->loop, s->channel.fd, &desk_err) < 0)
@@ -323,7 +163,7 @@ reload(struct supervisor *s)
 
     s->is_reload_wanted = false;
     sd_notify("RELOADING=1\nMONOTONIC_USEC=%" PRIu64, clock_monotonic_ns() / 1000);
-    if (prepare(s, &err) < 0) {
+    if (supervisor_prepare(s, &err) < 0) {
         reload_failed(s, err.text);
         return;
     }
@@ -373,7 +213,7 @@ on_ready(struct supervisor *s, uint64_t generation)
         s->next = (struct declared){ .text_fd = -1 };
         holdings_commit(&s->holdings, s->channel.fd, generation);
         declared_follow_log(&s->current);
-        answer_reload(s, CHANNEL_RELOADED, NULL);
+        answer_reload(s, CHANNEL_RELOADED, s->warning);
         tell_status(s);
         serve(s);
     } else if (s->stage == RESTARTING && generation == s->current.generation) {
@@ -490,17 +330,6 @@ restart_soon(struct supervisor *s)
         timer_arm(s->loop, &s->restart, delay_ms);
 }
 
-static const char *
-death_text(int status, char *text, size_t bytes)
-{
-    if (WIFSIGNALED(status))
-        snprintf(text, bytes, "was killed by signal %d (%s)", WTERMSIG(status),
-                 sigdescr_np(WTERMSIG(status)));
-    else
-        snprintf(text, bytes, "ended with status %d", WEXITSTATUS(status));
-    return text;
-}
-
 static void
 over(struct supervisor *s, int exit_status)
 {
@@ -511,10 +340,10 @@ over(struct supervisor *s, int exit_status)
 static void
 on_death(struct supervisor *s, int status)
 {
-    char how[128];
+    char how[WORKER_END_BYTES];
     pid_t pid = s->worker;
 
-    death_text(status, how, sizeof(how));
+    worker_process_end_text(status, how);
     on_channel(&s->channel, 0); /* its last words */
     close_channel(s);
     s->worker = 0;
@@ -669,7 +498,7 @@ start(struct supervisor *s, struct err *err)
     s->channel = (struct watch){ .fd = -1, .on_event = on_channel };
     s->current.text_fd = s->next.text_fd = -1;
     s->loop = loop_new(err);
-    if (s->loop == NULL || watch_signals(s, err) < 0 || prepare(s, err) < 0 ||
+    if (s->loop == NULL || watch_signals(s, err) < 0 || supervisor_prepare(s, err) < 0 ||
         start_worker(s, err) < 0)
         return -1;
     send_generation(s, &s->next);

@@ -11,6 +11,7 @@
 
 #include "server/base/hash.h"
 #include "server/base/log.h"
+#include "server/base/thread.h"
 #include "server/generation.h"
 #include "server/log/log_thread.h"
 #include "server/schema.h"
@@ -21,7 +22,6 @@
 #include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/prctl.h>
 
 #define BLOCKS_KEPT 128
 #define PIPES_KEPT 32
@@ -334,11 +334,8 @@ static void *
 run(void *arg)
 {
     struct worker_thread *thread = arg;
-    char name[16];
 
     this_worker = &thread->worker;
-    snprintf(name, sizeof(name), "bascule/%u", thread->worker.id);
-    prctl(PR_SET_NAME, name);
     if (log_thread_attach() < 0)
         log_warn("worker %u: no memory for a log ring of its own: sharing one", thread->worker.id);
     while (!thread->is_over)
@@ -409,6 +406,7 @@ worker_thread_start(unsigned id, const struct worker_setting *setting, struct co
                     const struct resolver_conf *resolver, struct err *err)
 {
     struct worker_thread *thread = calloc(1, sizeof(*thread));
+    char name[16];
     int error;
 
     if (thread == NULL) {
@@ -425,7 +423,8 @@ worker_thread_start(unsigned id, const struct worker_setting *setting, struct co
     init_mail(thread);
     if (init_worker(thread, resolver, err) < 0)
         goto fail;
-    error = pthread_create(&thread->pthread, NULL, run, thread);
+    snprintf(name, sizeof(name), "bascule/%u", id);
+    error = thread_start(&thread->pthread, name, run, thread);
     if (error == 0)
         return thread;
     err_set(err, "worker %u: cannot start its thread: %s", id, strerrordesc_np(error));

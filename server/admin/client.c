@@ -4,32 +4,33 @@
 
 #include "server/admin/client.h"
 
-#include "server/net/address.h"
+#include "server/base/slice.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
 #include <sys/time.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 static int
 connect_to(const char *path, unsigned wait_s, struct err *err)
 {
     struct timeval patience = { .tv_sec = wait_s };
-    struct address address;
-    char text[ADDRESS_TEXT_BYTES];
+    struct sockaddr_un address = { .sun_family = AF_UNIX };
     int fd;
 
-    if (snprintf(text, sizeof(text), "unix:%s", path) >= (int)sizeof(text))
+    if (strlen(path) >= sizeof(address.sun_path))
         return err_set(err, "%s: too long for the path of a socket", path);
-    if (address_parse(&address, slice_of(text), 0, err) < 0)
-        return -1;
+    memcpy(address.sun_path, path, strlen(path));
     fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return err_errno(err, "%s", path);
     setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
     setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
-    if (connect(fd, &address.to.any, address.bytes) == 0)
+    if (connect(fd, (const struct sockaddr *)&address, sizeof(address)) == 0)
         return fd;
     if (errno == ENOENT || errno == ECONNREFUSED)
         err_set(err, "no daemon answers at %s: is it running?", path);

@@ -16,7 +16,7 @@
     X(connections_handed_over, "bascule_connections_handed_over_total", counter, "Connections given to a less loaded worker.") \
     X(requests, "bascule_requests_total", counter, "Requests whose head was read.") \
     X(requests_bad, "bascule_requests_bad_total", counter, "Requests refused because they were malformed or over a limit.") \
-    X(requests_denied, "bascule_requests_denied_total", counter, "Requests refused by policy.") \
+    X(requests_denied, "bascule_requests_denied_total", counter, "Requests and connections of ports that were refused by policy: denied in the access log.") \
     X(exchanges_open, "bascule_exchanges_open", gauge, "Exchanges in progress.") \
     X(responses_1xx, "bascule_responses_1xx_total", counter, "Interim responses relayed.") \
     X(responses_2xx, "bascule_responses_2xx_total", counter, "Responses with status 200 to 299.") \

@@ -113,3 +113,16 @@ slice_to_u64(struct slice s, uint64_t max, uint64_t *value)
     *value = n;
     return true;
 }
+
+bool
+slice_to_range(struct slice s, uint64_t max, uint64_t *first, uint64_t *last)
+{
+    ptrdiff_t dash = slice_find(s, '-');
+    struct slice low = s, high = s;
+
+    if (dash >= 0) {
+        low.bytes = (size_t)dash;
+        high = slice_skip(s, (size_t)dash + 1);
+    }
+    return slice_to_u64(low, max, first) && slice_to_u64(high, max, last);
+}

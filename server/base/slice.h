@@ -110,4 +110,7 @@ bool slice_list_has(struct slice list, struct slice token);
  * holds anything else, or exceeds max. */
 bool slice_to_u64(struct slice s, uint64_t max, uint64_t *value);
 
+/* The same of "FIRST-LAST", or of one number that is both. Either may be the larger. */
+bool slice_to_range(struct slice s, uint64_t max, uint64_t *first, uint64_t *last);
+
 #endif

@@ -19,15 +19,14 @@
 #include "server/base/calendar.h"
 #include "server/base/clock.h"
 #include "server/base/log.h"
+#include "server/base/thread.h"
 #include "server/certificates/passphrase.h"
 #include "server/tls/reread.h"
 
 #include <errno.h>
 #include <inttypes.h>
 #include <limits.h>
-#include <signal.h>
 #include <stdlib.h>
-#include <sys/prctl.h>
 
 #define TICK_MS 1000      /* when there is nothing to do */
 #define QUICK_TICK_MS 100 /* when there is */
@@ -292,24 +291,15 @@ on_slow_wish(struct mail *mail)
 static void *
 run_loop(void *loop)
 {
-    prctl(PR_SET_NAME, "bascule-certs");
     loop_run(loop);
     return NULL;
 }
 
-/* Signals are for the main thread. */
 static int
 start_thread(pthread_t *thread, struct loop *loop)
 {
-    sigset_t all, before;
-    int error;
-
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    error = pthread_create(thread, NULL, run_loop, loop);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    errno = error;
-    return error == 0 ? 0 : -1;
+    errno = thread_start(thread, "bascule-certs", run_loop, loop);
+    return errno == 0 ? 0 : -1;
 }
 
 static int

@@ -86,7 +86,10 @@ find_command(const char *name, struct err *err)
         if (!commands[i]->is_hidden)
             nearest_offer(&nearest, commands[i]->name);
     }
-    err_set(err, "there is no command \"%s\"", name);
+    if (name[0] == '-')
+        err_set(err, "there is no command \"%s\": a command comes before its flags", name);
+    else
+        err_set(err, "there is no command \"%s\"", name);
     nearest_hint(&nearest, err);
     return NULL;
 }
@@ -174,6 +177,15 @@ take_flag(struct arguments *arguments, int argc, char **argv, int *at, struct er
     return 0;
 }
 
+static bool
+takes_conf(const struct command *command)
+{
+    for (const struct flag *flag = command->flags; flag != NULL && flag->name != NULL; flag++)
+        if (flag->letter == 'c')
+            return true;
+    return false;
+}
+
 /* Sorts argv into flags and words. 0, -1, or 1: help is wanted. */
 static int
 parse(struct arguments *arguments, int argc, char **argv, struct err *err)
@@ -187,8 +199,9 @@ parse(struct arguments *arguments, int argc, char **argv, struct err *err)
             continue;
         }
         if (arguments->word_count == arguments->command->words_max)
-            return err_set(err, "%s: \"%s\" is one word too many", arguments->command->name,
-                           argv[i]);
+            return err_set(err, "%s: \"%s\" is one word too many%s", arguments->command->name,
+                           argv[i],
+                           takes_conf(arguments->command) ? "; a file is given as -c FILE" : "");
         arguments->words[arguments->word_count++] = argv[i];
     }
     return 0;
@@ -251,8 +264,11 @@ commands_main(int argc, char **argv, const struct worker_hooks *hooks)
         return 1;
     }
     arguments.command = find_command(command_name(argv[1]), &err);
-    if (arguments.command == NULL)
-        return command_fail(&err);
+    if (arguments.command == NULL) {
+        command_fail(&err);
+        fprintf(stderr, "bascule help says which there are\n");
+        return 1;
+    }
     arguments.given = calloc((size_t)argc, sizeof(*arguments.given));
     arguments.words = calloc((size_t)argc, sizeof(*arguments.words));
     if (arguments.given != NULL && arguments.words != NULL)

@@ -10,14 +10,13 @@
 
 #include "server/base/slice.h"
 #include "server/certificates/local_ca.h"
+#include "server/config/source.h"
 #include "server/supervisor.h"
 
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
-
-#define TEXT_NAME "command line"
 
 #define LISTEN_FLAG(default_) \
     { .name = "--listen", .value = "ADDRESS", .is_repeatable = true, \
@@ -335,7 +334,7 @@ serve(const struct arguments *arguments, const char *listen, write_rest_fn *writ
     char *text = NULL;
     size_t bytes = 0;
     FILE *out = open_memstream(&text, &bytes);
-    struct supervisor_conf conf = { .name = TEXT_NAME };
+    struct supervisor_conf conf = { .name = CONFIG_COMMAND_LINE };
     struct err err;
     int status;
 

@@ -35,20 +35,13 @@ print(void *arg, const char *sentence)
 }
 
 static void
-warn(void *arg, const char *sentence)
-{
-    (void)arg;
-    fprintf(stderr, "warning: %s\n", sentence);
-}
-
-static void
 review_listeners(const struct conf *conf)
 {
     for (size_t i = 0; i < conf->listeners.count; i++) {
         const struct listener_conf *listener = conf->listeners.items[i];
 
         if (listener->mode->review != NULL)
-            listener->mode->review(listener, conf, warn, NULL);
+            listener->mode->review(listener, conf, print, NULL);
     }
 }
 
@@ -63,8 +56,8 @@ policy_parts_check(struct snapshot *snapshot, const struct worker_hooks *hooks)
         print(NULL, err.text);
         bad = 1;
     } else {
-        policies_review(conf, warn, NULL);
-        policy_unused_review(conf, warn, NULL);
+        policies_review(conf, print, NULL);
+        policy_unused_review(conf, print, NULL);
         review_listeners(conf);
         if (hooks->expect != NULL)
             bad = hooks->expect(snapshot, print, NULL);

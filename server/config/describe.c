@@ -125,18 +125,30 @@ sentence(const struct option *row)
 
 /* ---- choosing */
 
-/* Whether name is a run of components of path: "b.c" of "a[].b.c". */
+/* What stands behind name where path begins with it; NULL when it does not. "[]" may be left
+ * out. */
+static const char *
+path_behind(const char *path, struct slice name)
+{
+    for (size_t i = 0; i < name.bytes; i++) {
+        if (strncmp(path, "[]", 2) == 0 && name.data[i] == '.')
+            path += 2;
+        if (*path++ != name.data[i])
+            return NULL;
+    }
+    return path;
+}
+
+/* Whether name is a run of components of path: "b.c" and "a.b" of "a[].b.c". */
 static bool
 path_has(const char *path, struct slice name)
 {
-    const char *at = path;
+    for (const char *at = path; *at != '\0'; at++) {
+        const char *behind = path_behind(at, name);
 
-    while ((at = strstr(at, name.data)) != NULL) {
-        char before = at > path ? at[-1] : '.', behind = at[name.bytes];
-
-        if (strchr(".[", before) != NULL && strchr(".[]", behind) != NULL)
+        if (behind != NULL && strchr(".[]", *behind) != NULL &&
+            (at == path || strchr(".[", at[-1]) != NULL))
             return true;
-        at++;
     }
     return false;
 }

@@ -8,6 +8,8 @@
 
 #include "server/config/lexer.h"
 
+#include "server/base/hex.h"
+
 static const struct slice include_word = SLICE_INIT("@include");
 
 void
@@ -152,12 +154,9 @@ is_float(struct slice text)
 static bool
 is_hex(struct slice digits)
 {
-    for (size_t i = 0; i < digits.bytes; i++) {
-        char c = ascii_lower(digits.data[i]);
-
-        if (!ascii_is_digit(c) && (c < 'a' || c > 'f'))
+    for (size_t i = 0; i < digits.bytes; i++)
+        if (hex_value(digits.data[i]) < 0)
             return false;
-    }
     return digits.bytes > 0;
 }
 
@@ -218,8 +217,7 @@ token_integer(struct token token, int64_t *value)
         start = 2;
     }
     for (size_t i = start; i < text.bytes; i++) {
-        char c = ascii_lower(text.data[i]);
-        unsigned digit = (unsigned)(ascii_is_digit(c) ? c - '0' : c - 'a' + 10);
+        unsigned digit = (unsigned)hex_value(text.data[i]);
 
         if (n > (INT64_MAX - digit) / base)
             return false;

@@ -58,6 +58,19 @@ option_family_find(const struct option *row, struct slice word, struct option_fa
     return false;
 }
 
+const char *
+option_family_words(const struct option *row, char *text)
+{
+    struct option_family family;
+    size_t used = 0;
+
+    text[0] = '\0';
+    for (size_t i = 0; used < OPTION_WORDS_BYTES && row->family_at(i, &family); i++)
+        used += (size_t)snprintf(text + used, OPTION_WORDS_BYTES - used, "%s\"%s\"",
+                                 i > 0 ? ", " : "", family.word);
+    return text;
+}
+
 /* ---- ranges */
 
 static bool
@@ -242,15 +255,9 @@ refuse:
 static int
 parse_ports(struct slice text, struct port_range *range, struct err *err)
 {
-    ptrdiff_t dash = slice_find(text, '-');
-    struct slice low = text, high = text;
     uint64_t first, last;
 
-    if (dash >= 0) {
-        low.bytes = (size_t)dash;
-        high = slice_skip(text, (size_t)dash + 1);
-    }
-    if (!slice_to_u64(low, UINT64_MAX, &first) || !slice_to_u64(high, UINT64_MAX, &last))
+    if (!slice_to_range(text, UINT64_MAX, &first, &last))
         return err_set(err, "\"%.*s\" is not a port; write 443, \"8000-8999\" or several: "
                             "[ 443, \"8000-8999\" ]", SHOWN(text));
     if (first < 1 || first > PORT_MAX || last > PORT_MAX)
@@ -340,22 +347,18 @@ set_family(const struct option *row, struct slice text, const void **field, stru
 {
     struct option_family family;
     struct nearest nearest;
-    char known[512] = "";
-    size_t used = 0;
+    char words[OPTION_WORDS_BYTES];
 
     if (option_family_find(row, text, &family)) {
         *field = family.ops;
         return 0;
     }
     nearest_init(&nearest, text);
-    for (size_t i = 0; row->family_at(i, &family); i++) {
+    for (size_t i = 0; row->family_at(i, &family); i++)
         nearest_offer(&nearest, family.word);
-        if (used < sizeof(known))
-            used += (size_t)snprintf(known + used, sizeof(known) - used, "%s\"%s\"",
-                                     i > 0 ? ", " : "", family.word);
-    }
     if (nearest.best == NULL)
-        return err_set(err, "\"%.*s\" is not one of %s", SHOWN(text), known);
+        return err_set(err, "\"%.*s\" is not one of %s", SHOWN(text),
+                       option_family_words(row, words));
     err_set(err, "\"%.*s\" is not known", SHOWN(text));
     return nearest_hint(&nearest, err);
 }
@@ -576,6 +579,7 @@ option_set_text(const struct option *row, struct slice text, void *target, struc
 /* ---- misspelt words */
 
 #define WORD_MAX 48 /* longer words are not guessed */
+#define BEGINNING_MIN 3
 
 static char
 fold(char c)
@@ -627,6 +631,18 @@ nearest_init(struct nearest *nearest, struct slice wanted)
     *nearest = (struct nearest){ .wanted = wanted, .distance = far + 1 };
 }
 
+/* Who writes the beginning of a long word means that word, however much is missing. */
+static bool
+is_beginning(struct slice beginning, struct slice word)
+{
+    if (beginning.bytes < BEGINNING_MIN || beginning.bytes > word.bytes)
+        return false;
+    for (size_t i = 0; i < beginning.bytes; i++)
+        if (fold(beginning.data[i]) != fold(word.data[i]))
+            return false;
+    return true;
+}
+
 void
 nearest_offer(struct nearest *nearest, const char *candidate)
 {
@@ -635,7 +651,7 @@ nearest_offer(struct nearest *nearest, const char *candidate)
 
     if (nearest->wanted.bytes > WORD_MAX || word.bytes > WORD_MAX || word.bytes == 0)
         return;
-    edits = count_edits(nearest->wanted, word);
+    edits = is_beginning(nearest->wanted, word) ? 1 : count_edits(nearest->wanted, word);
     if (edits < nearest->distance) {
         nearest->best = candidate;
         nearest->distance = edits;

@@ -113,7 +113,8 @@ struct option {
      * nothing stored may point into *target. Extra looks see given values only. */
     int (*parse)(struct config_reader *reader, const struct config_node *node, void *target,
                  struct err *err);
-    const char *form;     /* OPTION_CUSTOM: how a value is written, for the manual */
+    const char *form;     /* OPTION_CUSTOM: how a value is written, for the manual;
+                             OPTION_GROUP with a shorthand: a group as an example, for errors */
     /* OPTION_FAMILY: the family's members. Fills *family and returns true, or
      * false when i is behind the last. */
     bool (*family_at)(size_t i, struct option_family *family);
@@ -157,6 +158,10 @@ const char *option_range_text(const struct option *row, char *text);
 
 /* Finds what a word names in an OPTION_FAMILY row; false when there is none. */
 bool option_family_find(const struct option *row, struct slice word, struct option_family *family);
+
+/* The words of such a row, as in `"reverse", "forward"`, in text, which it returns. */
+#define OPTION_WORDS_BYTES 512
+const char *option_family_words(const struct option *row, char *text);
 
 /* ---- values */
 

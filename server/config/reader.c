@@ -121,20 +121,6 @@ config_fail(struct config_reader *reader, const struct config_node *node, struct
     return err_set(err, "%s", text);
 }
 
-int
-config_place_fail(struct err *err, const struct place *place, const char *format, ...)
-{
-    char text[sizeof(err->text)];
-    va_list args;
-
-    va_start(args, format);
-    vsnprintf(text, sizeof(text), format, args);
-    va_end(args);
-    if (place->line == 0)
-        return err_set(err, "%s", text);
-    return err_set(err, "%s:%u: %s", place->file, place->line, text);
-}
-
 struct place
 config_node_place(struct config_reader *reader, const struct config_node *node)
 {
@@ -287,12 +273,15 @@ wanted_text(const struct option *row, char text[WANTED_BYTES])
 static bool
 check_kind(struct config_reader *reader, const struct option *row, const struct config_node *node)
 {
-    char value[CONFIG_VALUE_BYTES], wanted[WANTED_BYTES];
+    char value[CONFIG_VALUE_BYTES], wanted[WANTED_BYTES], group[WANTED_BYTES];
 
     if ((accepts[row->type].kinds & KIND(config_node_kind(node))) != 0)
         return true;
-    report(reader, config_node_line(node), "%s wants %s, found %s", row->name,
-           wanted_text(row, wanted), config_node_value_text(node, value));
+    snprintf(group, sizeof(group), ", or a group: %s", row->form != NULL ? row->form : "{ ... }");
+    report(reader, config_node_line(node), "%s wants %s%s, found %s", row->name,
+           wanted_text(row, wanted),
+           row->shorthand != NULL && row->type != OPTION_GROUP ? group : "",
+           config_node_value_text(node, value));
     return false;
 }
 
@@ -525,6 +514,8 @@ read_shorthand(struct config_reader *reader, const struct option *row,
     store_place(reader, shape, node, target);
     member = *shape->rows[shape_find(shape, row->shorthand)];
     member.name = row->name; /* as it was written */
+    member.shorthand = row->shorthand;
+    member.form = row->form;
     read_value(reader, &member, node, target);
 }
 
@@ -642,6 +633,7 @@ find_family(struct config_reader *reader, const struct members *members,
     const struct config_node *setting;
     struct slice word;
     struct err err;
+    char words[OPTION_WORDS_BYTES];
     void *ignored;
 
     *family = (struct option_family){ .member_bytes = members->row->member_bytes };
@@ -652,13 +644,20 @@ find_family(struct config_reader *reader, const struct members *members,
     if (option_family_find(key, word, family))
         return true;
     if (setting == NULL) {
-        report(reader, config_node_line(node), "\"%s\" is missing", key->name);
+        report(reader, config_node_line(node), "\"%s\" is missing: one of %s", key->name,
+               option_family_words(key, words));
     } else if (check_kind(reader, key, setting)) {
+        const struct frame *frame = reader->frame;
+        struct frame nameless = *frame;
         struct option alone = *key;
 
         alone.offset = 0;
         option_set_text(&alone, word, &ignored, reader->arena, &err);
+        if (frame->name.data == word.data) /* or the word would be said twice */
+            nameless.name = slice_make(NULL, 0);
+        reader->frame = &nameless;
         report(reader, config_node_line(setting), "%s", err.text);
+        reader->frame = frame;
     }
     return false;
 }

@@ -33,11 +33,6 @@ int config_source_read(const struct config_source *source, const struct option *
                        void *target, struct arena *arena, struct err *err,
                        struct config_errors *all);
 
-/* Sets err to "FILE:LINE: " and the message, for checks after reading. Returns
- * -1. */
-int config_place_fail(struct err *err, const struct place *place, const char *format, ...)
-    PRINTF_LIKE(3, 4);
-
 /* ---- for parse functions of tables
  *
  * Their err continues a sentence that begins with the option's name. When it

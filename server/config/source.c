@@ -476,6 +476,36 @@ config_source_place(const struct config_source *source, unsigned line)
 }
 
 int
+config_place_fail(struct err *err, const struct place *place, const char *format, ...)
+{
+    char text[sizeof(err->text)];
+    va_list args;
+
+    va_start(args, format);
+    vsnprintf(text, sizeof(text), format, args);
+    va_end(args);
+    if (place->line == 0)
+        return err_set(err, "%s", text);
+    if (strcmp(place->file, CONFIG_COMMAND_LINE) == 0)
+        return err_set(err, "%s: %s", place->file, text);
+    return err_set(err, "%s:%u: %s", place->file, place->line, text);
+}
+
+int
+config_place_prefix(struct err *err, const struct place *place, const char *format, ...)
+{
+    char text[sizeof(err->text)];
+    va_list args;
+
+    va_start(args, format);
+    vsnprintf(text, sizeof(text), format, args);
+    va_end(args);
+    err_prefix(err, "%s", text);
+    snprintf(text, sizeof(text), "%s", err->text);
+    return config_place_fail(err, place, "%s", text);
+}
+
+int
 config_source_fail(const struct config_source *source, unsigned line, struct err *err,
                    const char *format, ...)
 {
@@ -486,7 +516,7 @@ config_source_fail(const struct config_source *source, unsigned line, struct err
     va_start(args, format);
     vsnprintf(text, sizeof(text), format, args);
     va_end(args);
-    return err_set(err, "%s:%u: %s", place.file, place.line, text);
+    return config_place_fail(err, &place, "%s", text);
 }
 
 /* ---- one block */

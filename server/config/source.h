@@ -48,7 +48,18 @@ const struct config_span *config_source_span(const struct config_source *source,
 /* The file and line that a line of the text came from. Borrows the name. */
 struct place config_source_place(const struct config_source *source, unsigned line);
 
-/* Sets err to "FILE:LINE: " and the message. Returns -1. */
+/* The name of a text that was made of flags: nobody knows its lines, so they are not told. */
+#define CONFIG_COMMAND_LINE "command line"
+
+/* Sets err to "FILE:LINE: " and the message; to the message alone when line is 0. Returns -1. */
+int config_place_fail(struct err *err, const struct place *place, const char *format, ...)
+    PRINTF_LIKE(3, 4);
+
+/* Puts "FILE:LINE: " and the text in front of what err says. Returns -1. */
+int config_place_prefix(struct err *err, const struct place *place, const char *format, ...)
+    PRINTF_LIKE(3, 4);
+
+/* Like config_place_fail(), for a line of the text. */
 int config_source_fail(const struct config_source *source, unsigned line, struct err *err,
                        const char *format, ...) PRINTF_LIKE(4, 5);
 

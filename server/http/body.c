@@ -44,8 +44,7 @@ end_sink(struct pump *pump)
 static void
 fail_sink(struct pump *pump)
 {
-    if (pump->source->ops->cancel != NULL)
-        pump->source->ops->cancel(pump->source);
+    source_cancel(pump->source);
     finish(pump, PUMP_SINK_FAILED);
 }
 
@@ -166,6 +165,12 @@ pump_stop(struct pump *pump)
     pump->sink->pump = NULL;
     for (struct source *source = pump->source; source != NULL; source = source->inner)
         source->pump = NULL;
+}
+
+void
+source_cancel_inner(struct source *source)
+{
+    source_cancel(source->inner);
 }
 
 /* ---- memory */

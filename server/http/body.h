@@ -75,6 +75,17 @@ struct source {
     const struct fields *trailers; /* after FLOW_END; NULL when there are none */
 };
 
+/* Tells source that nothing more will be asked for, if it minds. */
+static inline void
+source_cancel(struct source *source)
+{
+    if (source->ops->cancel != NULL)
+        source->ops->cancel(source);
+}
+
+/* The same of what source reads from: the cancel of filters that have no more to do. */
+void source_cancel_inner(struct source *source);
+
 struct sink_ops {
     /* Takes what there is room for: *taken of the piece's bytes. FLOW_MORE:
      * all; FLOW_WAIT: no more room now; FLOW_END: all, and the end (piece

@@ -149,11 +149,18 @@ row(struct arena *arena, const char *name, struct slice text)
     return arena_printf(arena, "<dt>%s</dt><dd>%.*s</dd>\n", name, SLICE_ARG(text));
 }
 
+/* Whom to ask about a refusal; failures are known to whoever reads the logs. */
+static struct slice
+reviewer(struct arena *arena, const struct page_facts *facts)
+{
+    return facts->is_refusal ? error_page_contact(arena, facts) : slice_make("", 0);
+}
+
 /* A link to whom to ask; empty where nobody is. */
 static struct slice
 review_link(struct arena *arena, const struct page_facts *facts)
 {
-    struct slice uri = html_escape(arena, error_page_contact(arena, facts));
+    struct slice uri = html_escape(arena, reviewer(arena, facts));
 
     if (slice_is_empty(uri))
         return uri;
@@ -197,7 +204,7 @@ member(struct arena *arena, const char *name, struct slice text)
 
 /* type is "about:blank", so the title is that of the status (section 4.2.1).
  * The instance, a reference relative to the request's own URI, names this
- * exchange; id, why, rule and contact are extension members. */
+ * exchange; id, rule and contact are extension members. */
 struct slice
 error_page_json(struct arena *arena, const struct page_facts *facts)
 {
@@ -212,14 +219,13 @@ error_page_json(struct arena *arena, const struct page_facts *facts)
         SLICE("\",\"status\":"),
         status,
         member(arena, "detail", why.bytes > 0 ? why : meaning),
-        member(arena, "why", why),
         member(arena, "rule", facts->rule),
         SLICE(",\"id\":\""),
         id,
         SLICE("\",\"instance\":\"#exchange-"),
         id,
         SLICE("\""),
-        member(arena, "contact", error_page_contact(arena, facts)),
+        member(arena, "contact", reviewer(arena, facts)),
         SLICE("}\n"),
     };
 

@@ -26,12 +26,13 @@ struct error_page_conf {
 struct page_facts {
     unsigned status;
     const char *why;     /* plain words; NULL: what the status means will do */
-    struct slice rule;   /* id of the rule that decided; empty: none did */
+    struct slice rule;   /* name of the rule that denied it; empty: it has none, or none did */
     uint64_t id;         /* of the exchange, as the log writes it */
     uint64_t wall_ms;
     struct slice url, host, user;
     struct ip client;
     const char *contact; /* whom to ask for a review; NULL: nobody */
+    bool is_refusal;     /* nothing failed: the built-in pages name the contact */
 };
 
 /* A small, self-contained page: what happened, why, which rule decided, the

@@ -90,6 +90,14 @@ exchange_free(struct exchange *ex)
 /* ---- decisions */
 
 static void
+append(struct exchange *ex, struct decision *decision)
+{
+    decision->next = NULL;
+    *ex->last_decision = decision;
+    ex->last_decision = &decision->next;
+}
+
+static void
 decide(struct exchange *ex, const struct decision *known, const char *format, va_list args)
 {
     struct decision *decision = arena_alloc(&ex->arena, sizeof(*decision));
@@ -100,15 +108,15 @@ decide(struct exchange *ex, const struct decision *known, const char *format, va
     vsnprintf(text, sizeof(text), format, args);
     *decision = *known;
     decision->what = arena_copy(&ex->arena, slice_of(text));
-    *ex->last_decision = decision;
-    ex->last_decision = &decision->next;
+    append(ex, decision);
 }
 
 void
 exchange_decide(struct exchange *ex, enum decision_kind kind, const struct place *place,
                 const char *format, ...)
 {
-    const struct decision known = { .kind = kind, .place = place };
+    const struct decision known = { .kind = kind, .place = place,
+                                    .by_filter = kind == DECISION_FILTER };
     va_list args;
 
     va_start(args, format);
@@ -126,6 +134,33 @@ exchange_decide_rule(struct exchange *ex, enum decision_kind kind, const char *n
     va_start(args, format);
     decide(ex, &known, format, args);
     va_end(args);
+}
+
+void
+exchange_decide_filter(struct exchange *ex, enum decision_kind kind, const char *rule,
+                       const struct place *place, const char *format, ...)
+{
+    const struct decision known = { .kind = kind, .place = place, .rule = rule,
+                                    .by_filter = true };
+    va_list args;
+
+    va_start(args, format);
+    decide(ex, &known, format, args);
+    va_end(args);
+}
+
+void
+exchange_decide_again(struct exchange *ex, const struct decision *decision)
+{
+    struct decision *copy = arena_alloc(&ex->arena, sizeof(*copy));
+
+    if (copy == NULL)
+        return;
+    *copy = *decision;
+    copy->what = arena_copy(&ex->arena, decision->what);
+    if (decision->rule != NULL)
+        copy->rule = arena_strdup(&ex->arena, decision->rule);
+    append(ex, copy);
 }
 
 const struct decision *
@@ -165,22 +200,16 @@ exchange_answer_with(struct exchange *ex, unsigned status, enum end_reason reaso
     response->body = &ex->made_up.source;
 }
 
-/* "no-gambling", or "bascule.conf:14" without the folder, which is nobody's business;
- * empty when no rule says no. */
+/* "no-gambling", of a rule that says no and has a name. Which line of which file it is else
+ * is for the log: the public has no use for it. */
 static struct slice
-denying_rule(struct exchange *ex)
+denying_rule(const struct exchange *ex)
 {
     const struct decision *verdict = exchange_verdict(ex);
-    const char *file, *slash;
 
-    if (verdict == NULL || verdict->kind != DECISION_DENY)
-        return slice_make("", 0);
-    if (verdict->rule != NULL)
-        return slice_of(verdict->rule);
-    file = verdict->place->file != NULL ? verdict->place->file : "";
-    slash = strrchr(file, '/');
-    return arena_printf(&ex->arena, "%s:%u", slash != NULL ? slash + 1 : file,
-                        verdict->place->line);
+    return verdict != NULL && verdict->kind == DECISION_DENY && verdict->rule != NULL
+               ? slice_of(verdict->rule)
+               : slice_make("", 0);
 }
 
 /* What was asked for, as the client would write it. */
@@ -208,12 +237,9 @@ write_page(struct exchange *ex, const struct page_facts *facts)
                             : error_page_html(&ex->arena, facts);
 }
 
-/* Whom to ask about a refusal; failures are known to whoever reads the logs. */
 static const char *
-contact_of(const struct exchange *ex, enum end_reason reason)
+contact_of(const struct exchange *ex)
 {
-    if (reason != END_DENIED)
-        return NULL;
     if (ex->site != NULL && ex->site->error_page.contact != NULL)
         return ex->site->error_page.contact;
     return ex->listener->error_page.contact;
@@ -232,7 +258,8 @@ exchange_answer(struct exchange *ex, unsigned status, enum end_reason reason, co
         .host = ex->request.host,
         .user = ex->user != NULL ? ex->user->name : slice_make("", 0),
         .client = ex->client_ip,
-        .contact = contact_of(ex, reason),
+        .contact = contact_of(ex),
+        .is_refusal = reason == END_DENIED,
     };
     struct failure failure = ex->failure;
     struct slice body;

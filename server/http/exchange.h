@@ -50,6 +50,7 @@ struct decision {
     struct slice what;         /* in a few words: "client 192.0.2.1 is not in allow_client" */
     const struct place *place; /* of the rule, route or filter; NULL: built in */
     const char *rule;          /* name of the rule; NULL: its place is its id */
+    bool by_filter;            /* which the log's list of what filters did has */
 };
 
 /* ---- how it ended: one word in the access log */
@@ -265,6 +266,7 @@ struct exchange {
     bool is_judging : 1;      /* policies have something to do at later steps */
     bool was_refused : 1;     /* the origin did nothing with the request: it may be sent again,
                                  whatever it is (RFC 9113 section 8.7) */
+    bool is_purge : 1;        /* of the cache, by somebody who may: it does not go upstream */
     bool was_dialed : 1;      /* callbacks of this turn may still stand on its memory */
     struct grave grave;
 };
@@ -284,6 +286,14 @@ void exchange_decide(struct exchange *ex, enum decision_kind kind, const struct 
 /* The same for a rule that may have a name, which is its id then. Borrows it. */
 void exchange_decide_rule(struct exchange *ex, enum decision_kind kind, const char *name,
                           const struct place *place, const char *format, ...) PRINTF_LIKE(5, 6);
+
+/* The same for a filter that denies, or fails. rule is borrowed, and may be NULL. What is of
+ * kind DECISION_FILTER is a filter's anyway. */
+void exchange_decide_filter(struct exchange *ex, enum decision_kind kind, const char *rule,
+                            const struct place *place, const char *format, ...) PRINTF_LIKE(5, 6);
+
+/* Appends a copy of what was decided for another exchange. Borrows its place. */
+void exchange_decide_again(struct exchange *ex, const struct decision *decision);
 
 /* The decision that let the exchange pass or ended it, the last of them; NULL: nothing
  * but what is built in did. */

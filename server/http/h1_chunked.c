@@ -15,6 +15,7 @@
 
 #include "server/http/h1_chunked.h"
 
+#include "server/base/hex.h"
 #include "server/http/scan.h"
 
 enum state {
@@ -86,20 +87,12 @@ read_byte(struct h1_chunked *c, struct work *work, char expected, enum state nex
 
 /* ---- SIZE */
 
-static int
-hex_digit(char c)
-{
-    if (!char_is(c, CHAR_HEX))
-        return -1;
-    return ascii_is_digit(c) ? c - '0' : (c | 0x20) - 'a' + 10;
-}
-
 /* Leading zeros count as digits, so that a size is never read for long. */
 static bool
 read_size(struct h1_chunked *c, struct work *work)
 {
     for (; work->at < work->end; work->at++) {
-        int digit = hex_digit(*work->at);
+        int digit = hex_value(*work->at);
 
         if (digit < 0)
             break;

@@ -13,6 +13,7 @@
 
 #include "server/http/h1_writer.h"
 
+#include "server/base/hex.h"
 #include "server/http/header.h"
 #include "server/worker.h"
 
@@ -248,17 +249,8 @@ h1_writer_is_empty(const struct h1_writer *writer)
 static void
 frame_size_line(struct h1_writer *writer, uint64_t bytes)
 {
-    static const char digits[] = "0123456789abcdef";
-    char *at = writer->frame + writer->frame_bytes;
-    unsigned shift = 60;
+    char *at = hex_put_number(writer->frame + writer->frame_bytes, bytes);
 
-    while (shift > 0 && (bytes >> shift) == 0)
-        shift -= 4;
-    for (;; shift -= 4) {
-        *at++ = digits[(bytes >> shift) & 15];
-        if (shift == 0)
-            break;
-    }
     *at++ = '\r';
     *at++ = '\n';
     writer->frame_bytes = (uint8_t)(at - writer->frame);

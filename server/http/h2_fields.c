@@ -408,8 +408,7 @@ check_pseudo(struct h2_head *head, bool is_connect)
 {
     struct slice method = head->method;
 
-    if (method.bytes == 0 ||
-        scan_token(method.data, method.data + method.bytes) != method.data + method.bytes)
+    if (!scan_is_token(method))
         refuse_malformed(head, "no valid :method");
     else if (head->protocol.data != NULL && !slice_equal(method, SLICE("CONNECT")))
         refuse_malformed(head, ":protocol of another method than CONNECT");

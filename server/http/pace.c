@@ -82,8 +82,7 @@ cancel(struct source *source)
     struct pace *pace = container_of(source, struct pace, source);
 
     timer_disarm(&pace->timer);
-    if (source->inner->ops->cancel != NULL)
-        source->inner->ops->cancel(source->inner);
+    source_cancel_inner(source);
 }
 
 static const struct source_ops pace_ops = {

@@ -4,8 +4,7 @@
 
 #include "server/http/page_template.h"
 
-#include "server/base/log.h"
-#include "server/config/option.h"
+#include "server/config/variable_text.h"
 #include "server/file_read.h"
 #include "server/http/html.h"
 #include "server/http/status.h"
@@ -27,84 +26,19 @@ enum variable {
     NONE = VARIABLE_COUNT, /* the end */
 };
 
-static const char *const names[VARIABLE_COUNT] = {
+static const char *const names[] = {
     [STATUS] = "status", [REASON] = "reason",       [WHY] = "why",   [RULE] = "rule",
     [ID] = "id",         [URL] = "url",             [HOST] = "host", [CLIENT_IP] = "client_ip",
     [USER] = "user",     [TIME] = "time",           [CONTACT] = "contact",
-};
-
-struct part {
-    struct slice text; /* in front of the value */
-    enum variable variable;
+    [NONE] = NULL,
 };
 
 struct page_template {
     size_t count;
-    struct part parts[];
+    struct variable_part parts[];
 };
 
 /* ---- compiling */
-
-static enum variable
-variable_of(struct slice name, struct err *err)
-{
-    struct nearest nearest;
-
-    nearest_init(&nearest, name);
-    for (unsigned i = 0; i < VARIABLE_COUNT; i++) {
-        if (slice_equal(name, slice_of(names[i])))
-            return (enum variable)i;
-        nearest_offer(&nearest, names[i]);
-    }
-    err_set(err, "unknown name %%{%s}", log_escape(name));
-    nearest_hint(&nearest, err);
-    return NONE;
-}
-
-/* Length of the text up to the next "%%" or "%{"; all of it where there is none. */
-static size_t
-plain_bytes(struct slice text)
-{
-    for (size_t i = 0; i + 1 < text.bytes; i++)
-        if (text.data[i] == '%' && (text.data[i + 1] == '%' || text.data[i + 1] == '{'))
-            return i;
-    return text.bytes;
-}
-
-/* Takes a part off the text: up to a variable, a doubled percent sign or the end. */
-static int
-take_part(struct slice *text, struct part *part, struct err *err)
-{
-    size_t bytes = plain_bytes(*text);
-    struct slice rest = slice_skip(*text, bytes);
-    ptrdiff_t end;
-
-    *part = (struct part){ slice_make(text->data, bytes), NONE };
-    if (rest.bytes == 0 || rest.data[1] == '%') {
-        part->text.bytes += rest.bytes > 0; /* one of the two */
-        *text = slice_skip(rest, 2);
-        return 0;
-    }
-    end = slice_find(rest, '}');
-    *text = rest; /* where the mistake is */
-    if (end < 0)
-        return err_set(err, "\"%%{\" is not closed by \"}\"; write %%%%{ for the text itself");
-    part->variable = variable_of(slice_make(rest.data + 2, (size_t)end - 2), err);
-    if (part->variable == NONE)
-        return -1;
-    *text = slice_skip(rest, (size_t)end + 1);
-    return 0;
-}
-
-static size_t
-count_marks(struct slice text)
-{
-    size_t count = 0;
-
-    for (struct slice rest = text; rest.bytes > 0; count++)
-        rest = slice_skip(rest, plain_bytes(rest) + 2);
-    return count;
-}
 
 static unsigned
 line_of(const char *start, const char *at)
@@ -129,13 +63,13 @@ page_template_new(struct arena *arena, struct slice text, unsigned *line, struct
     }
     rest = text = arena_copy(arena, text);
     template = arena_zalloc(arena, sizeof(*template) +
-                                       count_marks(text) * sizeof(template->parts[0]));
+                                       variable_parts_max(text) * sizeof(template->parts[0]));
     if (template == NULL) {
         err_set(err, "no memory");
         return NULL;
     }
     while (rest.bytes > 0) {
-        if (take_part(&rest, &template->parts[template->count++], err) < 0) {
+        if (variable_part_take(&rest, names, &template->parts[template->count++], err) < 0) {
             *line = line_of(text.data, rest.data);
             return NULL;
         }
@@ -208,7 +142,7 @@ make_values(const struct page_template *template, struct arena *arena,
             const struct page_facts *facts, struct slice values[VARIABLE_COUNT + 1])
 {
     for (size_t i = 0; i < template->count; i++) {
-        enum variable variable = template->parts[i].variable;
+        enum variable variable = (enum variable)template->parts[i].variable;
 
         if (values[variable].data == NULL)
             values[variable] = html_escape(arena, value_of(variable, arena, facts));

@@ -6,7 +6,7 @@
  *     status     "403"
  *     reason     "Forbidden"
  *     why        the rule's words, or what the status means
- *     rule       id of the rule that decided: its name, or file:line
+ *     rule       name of the rule that denied it; empty: it has none
  *     id         number of the exchange, as in the access log
  *     url        that was asked for
  *     host       of it

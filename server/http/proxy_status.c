@@ -5,6 +5,7 @@
 #include "server/http/proxy_status.h"
 
 #include "server/http/exchange.h"
+#include "server/http/scan.h"
 #include "server/http/via.h"
 
 /* RFC 9209 section 2.3: the type that says most for the reason, where whoever
@@ -44,29 +45,6 @@ error_of(enum end_reason reason)
     return "proxy_internal_response";
 }
 
-static bool
-is_alpha(char c)
-{
-    c = ascii_lower(c);
-    return c >= 'a' && c <= 'z';
-}
-
-/* RFC 8941 section 3.3.4. */
-static bool
-is_token(struct slice s)
-{
-    if (s.bytes == 0 || (!is_alpha(s.data[0]) && s.data[0] != '*'))
-        return false;
-    for (size_t i = 1; i < s.bytes; i++) {
-        char c = s.data[i];
-
-        if (!is_alpha(c) && !ascii_is_digit(c) &&
-            (c == '\0' || strchr("!#$%&'*+-.^_`|~:/", c) == NULL))
-            return false;
-    }
-    return true;
-}
-
 /* Quoted (RFC 8941 section 3.3.3); what a string cannot hold becomes "?". */
 static struct slice
 quote(struct arena *arena, struct slice s)
@@ -93,7 +71,7 @@ proxy_status_named(struct arena *arena, struct slice name, const struct failure 
 {
     const char *error = failure->proxy_error != NULL ? failure->proxy_error
                                                      : error_of(failure->reason);
-    struct slice shown = is_token(name) ? name : quote(arena, name);
+    struct slice shown = scan_is_structured_token(name) ? name : quote(arena, name);
     struct slice parts[] = { shown, SLICE("; error="), slice_of(error), SLICE("; details="),
                              SLICE("") };
 

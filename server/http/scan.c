@@ -18,15 +18,15 @@
 #include <immintrin.h>
 #endif
 
-/* By the enum in scan.h: token 1, text 2, target 4, host 8, upper 16, hex 32. */
+/* By the enum in scan.h: token 1, text 2, target 4, host 8, upper 16. */
 const uint8_t char_classes[256] = {
      0,  0,  0,  0,  0,  0,  0,  0,  0,  2,  0,  0,  0,  0,  0,  0, /* 0x00 */
      0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0, /* 0x10 */
      2,  7,  6,  3,  7,  7,  7,  7,  6,  6,  7,  7,  6, 15, 15,  6, /* 0x20 */
-    47, 47, 47, 47, 47, 47, 47, 47, 47, 47,  6,  6,  6,  6,  6,  6, /* 0x30 */
-     6, 63, 63, 63, 63, 63, 63, 31, 31, 31, 31, 31, 31, 31, 31, 31, /* 0x40 */
+    15, 15, 15, 15, 15, 15, 15, 15, 15, 15,  6,  6,  6,  6,  6,  6, /* 0x30 */
+     6, 31, 31, 31, 31, 31, 31, 31, 31, 31, 31, 31, 31, 31, 31, 31, /* 0x40 */
     31, 31, 31, 31, 31, 31, 31, 31, 31, 31, 31,  6,  6,  6,  7, 15, /* 0x50 */
-     7, 47, 47, 47, 47, 47, 47, 15, 15, 15, 15, 15, 15, 15, 15, 15, /* 0x60 */
+     7, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, /* 0x60 */
     15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15,  6,  7,  6,  7,  0, /* 0x70 */
     [0x80 ... 0xff] = CHAR_TEXT,
 };
@@ -370,5 +370,20 @@ scan_limit(unsigned level)
     if (level > 0 && chosen == choose(level - 1))
         return false;
     __atomic_store_n(&kernels, chosen, __ATOMIC_RELAXED);
+    return true;
+}
+
+/* ---- short texts */
+
+bool
+scan_is_structured_token(struct slice s)
+{
+    char first = s.bytes > 0 ? ascii_lower(s.data[0]) : '\0';
+
+    if ((first < 'a' || first > 'z') && first != '*')
+        return false;
+    for (size_t i = 1; i < s.bytes; i++)
+        if (!char_is(s.data[i], CHAR_TOKEN) && s.data[i] != ':' && s.data[i] != '/')
+            return false;
     return true;
 }

@@ -11,6 +11,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "server/base/slice.h"
+
 #ifdef __SSE2__
 #include <emmintrin.h>
 #endif
@@ -22,7 +24,6 @@ enum {
     CHAR_TARGET = 4, /* visible ASCII but '#': what a request-target may have */
     CHAR_HOST = 8,   /* letters, digits, '-', '.', '_': host names as we take them */
     CHAR_UPPER = 16,
-    CHAR_HEX = 32,
 };
 
 extern const uint8_t char_classes[256];
@@ -38,6 +39,16 @@ const char *scan_text(const char *at, const char *end);
 
 /* The first byte that cannot be in a token. */
 const char *scan_token(const char *at, const char *end);
+
+/* Whether s is a token and nothing else (RFC 9110 section 5.6.2). */
+static inline bool
+scan_is_token(struct slice s)
+{
+    return s.bytes > 0 && scan_token(s.data, s.data + s.bytes) == s.data + s.bytes;
+}
+
+/* The same of a token of structured fields (RFC 9651 section 3.3.4). */
+bool scan_is_structured_token(struct slice s);
 
 /* The first byte that cannot be in a request-target: a control, a space, '#',
  * or anything beyond ASCII. */

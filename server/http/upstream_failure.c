@@ -48,7 +48,7 @@ upstream_give_up_request(struct exchange *ex)
 {
     struct pump *pump = &ex->request_pump;
 
-    if (pump->source != NULL && pump->source->ops->cancel != NULL)
-        pump->source->ops->cancel(pump->source);
+    if (pump->source != NULL)
+        source_cancel(pump->source);
     pump_stop(pump);
 }

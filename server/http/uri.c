@@ -4,10 +4,11 @@
 
 #include "server/http/uri.h"
 
+#include "server/base/hex.h"
+#include "server/http/scan.h"
+
 #include <arpa/inet.h>
 #include <stdint.h>
-
-#include "server/http/scan.h"
 
 enum { HOST_MAX = 255 };
 
@@ -122,7 +123,7 @@ is_number(struct slice label)
     bool is_hex = label.bytes >= 2 && label.data[0] == '0' && (label.data[1] | 0x20) == 'x';
 
     for (size_t i = is_hex ? 2 : 0; i < label.bytes; i++)
-        if (!(is_hex ? char_is(label.data[i], CHAR_HEX) : ascii_is_digit(label.data[i])))
+        if (!(is_hex ? hex_value(label.data[i]) >= 0 : ascii_is_digit(label.data[i])))
             return false;
     return label.bytes > 0;
 }
@@ -219,15 +220,6 @@ uri_parse_absolute(struct slice uri, struct slice *scheme, struct slice *authori
 
 /* ---- the normal path */
 
-static int
-hex_digit(char c)
-{
-    if (ascii_is_digit(c))
-        return c - '0';
-    c |= 0x20;
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 static bool
 is_decodable(int c)
 {
@@ -257,24 +249,23 @@ enum spelling {
 static const char *
 copy_segment(const char *at, const char *end, enum spelling spelling, char **out)
 {
-    static const char digits[] = "0123456789ABCDEF";
-
     while (at < end && *at != '/') {
-        int high, low, c;
+        int c;
 
         if (*at != '%') {
             *(*out)++ = *at++;
             continue;
         }
-        if (end - at < 3 || (high = hex_digit(at[1])) < 0 || (low = hex_digit(at[2])) < 0)
+        c = hex_unescape(slice_make(at, (size_t)(end - at)));
+        if (c < 0)
             return NULL;
-        c = high * 16 + low;
         if (spelling == SPELT_NORMAL ? is_decodable(c) : c == '.') {
             *(*out)++ = (char)c;
-        } else {
+        } else if (spelling == SPELT_NORMAL) {
             *(*out)++ = '%';
-            *(*out)++ = spelling == SPELT_NORMAL ? digits[high] : at[1];
-            *(*out)++ = spelling == SPELT_NORMAL ? digits[low] : at[2];
+            *out = hex_put_upper(*out, (uint8_t)c);
+        } else {
+            *out = mempcpy(*out, at, 3);
         }
         at += 3;
     }
@@ -353,11 +344,10 @@ uri_path_behind(struct slice path, size_t normal_bytes, struct arena *arena)
         form = room != NULL ? normalise(path, SPELT_RECEIVED, room) : slice_make(NULL, 0);
     }
     while (passed < normal_bytes && at < form.bytes) {
-        bool is_escape = form.data[at] == '%';
-        int c = is_escape ? hex_digit(form.data[at + 1]) * 16 + hex_digit(form.data[at + 2]) : 0;
+        int escaped = hex_unescape(slice_skip(form, at));
 
-        passed += is_escape && !is_decodable(c) ? 3 : 1;
-        at += is_escape ? 3 : 1;
+        passed += escaped >= 0 && !is_decodable(escaped) ? 3 : 1;
+        at += escaped >= 0 ? 3 : 1;
     }
     return slice_skip(form, at);
 }

@@ -8,19 +8,17 @@
 
 #include "server/log/escape.h"
 
+#include "server/base/hex.h"
+#include "server/base/must.h"
+
 #include <time.h>
 #ifdef __SSE2__
 #include <emmintrin.h>
 #endif
 
-#include "server/base/must.h"
-
 /* Shows that a value was cut. */
 static const char cut_mark[] = "...";
 #define CUT_MARK_BYTES 3
-
-static const char upper_digits[] = "0123456789ABCDEF";
-static const char lower_digits[] = "0123456789abcdef";
 
 /* ---- clean runs */
 
@@ -197,9 +195,8 @@ escape_hex(char *text, char first, char second, unsigned byte)
     text[n++] = first;
     if (second != '\0')
         text[n++] = second;
-    text[n++] = upper_digits[byte >> 4];
-    text[n++] = upper_digits[byte & 15];
-    return n;
+    hex_put_upper(text + n, (uint8_t)byte);
+    return n + 2;
 }
 
 /* Fills text[6] with what stands for the dirty byte at in, and *used with how
@@ -227,8 +224,7 @@ escape_json(char *text, const char *in, const char *end, unsigned *used)
         byte = byte_at(in + 1);
     }
     memcpy(text, "\\u00", 4);
-    text[4] = lower_digits[byte >> 4];
-    text[5] = lower_digits[byte & 15];
+    hex_put(text + 4, (uint8_t)byte);
     return 6;
 }
 
@@ -330,8 +326,8 @@ text_u64(char *at, uint64_t value)
 char *
 text_hex64(char *at, uint64_t value)
 {
-    for (int shift = 60; shift >= 0; shift -= 4)
-        *at++ = lower_digits[(value >> shift) & 15];
+    for (int shift = 56; shift >= 0; shift -= 8)
+        at = hex_put(at, (uint8_t)(value >> shift));
     return at;
 }
 

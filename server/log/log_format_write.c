@@ -148,11 +148,11 @@ put_epoch(struct writer *w, uint64_t wall_ms)
     return true;
 }
 
-/* A request that could not be read has no line. */
+/* A request that could not be read has no line: "-" stands for its parts, too. */
 static bool
 put_request(struct writer *w, enum escape escape, const struct access_record *record)
 {
-    if (record->method.bytes == 0)
+    if (record->method.bytes == 0 || slice_equal(record->target, SLICE("-")))
         return false;
     put_part(w, escape, record->method, 2 * ESCAPE_ROOM_MIN + 2);
     *w->at++ = ' ';

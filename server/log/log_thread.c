@@ -1,32 +1,30 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* log_thread.c - fills rings from many threads and empties them with one.
+/* log_thread.c - empties the rings that many threads fill (log_thread_lines.c).
  *
  * Waking: before it rests, the log thread says how in `rest`; a producer looks
  * there after its line is published. Who changes REST_NAP or REST_SLEEP to
- * AWAKE writes the eventfd, so there is one wake-up however many producers.
+ * REST_AWAKE writes the eventfd, so there is one wake-up however many producers.
  * That either the producer sees that the log thread sleeps or that one sees the
  * line needs a full barrier on both sides. A line is too cheap for one, so the log
  * thread has membarrier() put one into every thread, before it sleeps.
  */
 #include "config.h"
 
-#include "server/log/log_thread.h"
+#include "server/log/log_thread_inside.h"
+
+#include "server/base/clock.h"
+#include "server/base/must.h"
+#include "server/base/thread.h"
 
 #include <errno.h>
 #include <linux/membarrier.h>
 #include <poll.h>
-#include <pthread.h>
-#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <sys/eventfd.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
-
-#include "server/base/clock.h"
-#include "server/base/must.h"
-#include "server/log/log_ring.h"
 
 /* How long the log thread gathers lines. */
 #define NAP_MS 100
@@ -40,188 +38,28 @@
 #define REPORT_MS 1000
 #define STOP_MS 1000
 
-/* Less room than this is not worth beginning a line. */
-#define ROOM_MIN 512
-
 /* Sinks that are polled at once; others are tried after the nap. */
 #define POLLED_MAX 16
 
-enum rest {
-    AWAKE,
-    REST_NAP,   /* wake me when a ring is half full */
-    REST_SLEEP, /* wake me for anything */
-};
-
 static struct {
-    _Atomic bool is_running, is_stopping;
-    _Atomic int rest;
+    _Atomic bool is_stopping;
     int wake_fd;
-    size_t ring_bytes;
     pthread_t thread;
-
-    _Atomic(struct log_ring *) new_rings; /* pushed by producers, taken by the log thread */
-    struct log_ring *rings;               /* the log thread's */
-    _Atomic(struct log_limit *) new_limits;
-    struct log_limit *limits;
-
-    pthread_mutex_t shared_lock; /* guards being shared's producer */
-    struct log_ring *shared;
+    struct log_ring *rings;   /* the log thread's */
+    struct log_limit *limits; /* ... too */
 
     pthread_mutex_t lock; /* guards what follows */
     pthread_cond_t flushed;
     uint64_t flushes_wanted, flushes_done;
     struct log_sink *error_sink;
 
-    _Atomic uint64_t messages_dropped;
     struct log_sink *pass_error_sink; /* the log thread's, for this pass */
     uint64_t report_ms;
 } logs = {
     .wake_fd = -1,
-    .shared_lock = PTHREAD_MUTEX_INITIALIZER,
     .lock = PTHREAD_MUTEX_INITIALIZER,
     .flushed = PTHREAD_COND_INITIALIZER,
 };
-
-static _Thread_local struct log_ring *own_ring;
-static _Thread_local struct log_ring *open_ring; /* between log_begin() and log_commit() */
-
-/* ---- rings */
-
-/* Hands a new ring to the log thread, which alone takes rings off. */
-static void
-ring_publish(struct log_ring *ring)
-{
-    struct log_ring *first = atomic_load(&logs.new_rings);
-
-    do {
-        ring->next = first;
-    } while (!atomic_compare_exchange_weak(&logs.new_rings, &first, ring));
-}
-
-/* ---- producers */
-
-static void
-count_drop(struct log_sink *sink)
-{
-    if (sink != NULL)
-        log_sink_drop(sink, 1);
-    else
-        atomic_fetch_add_explicit(&logs.messages_dropped, 1, memory_order_relaxed);
-}
-
-static struct log_ring *
-ring_take(void)
-{
-    if (likely(own_ring != NULL))
-        return own_ring;
-    pthread_mutex_lock(&logs.shared_lock);
-    return logs.shared;
-}
-
-static void
-ring_give(struct log_ring *ring)
-{
-    open_ring = NULL;
-    if (unlikely(ring != own_ring))
-        pthread_mutex_unlock(&logs.shared_lock);
-}
-
-char *
-log_begin(struct log_sink *sink, enum log_level level, uint64_t wall_ms, size_t *room)
-{
-    struct log_record *record;
-    struct log_ring *ring;
-    uint64_t head, used, kept;
-
-    if (unlikely(!log_thread_is_running())) {
-        count_drop(sink);
-        return NULL;
-    }
-    ring = ring_take();
-    head = atomic_load_explicit(&ring->head, memory_order_relaxed);
-    kept = sizeof(*record) + (sink != NULL ? ring->bytes / 16 : 0);
-    used = log_ring_used(ring, head, ring->bytes - kept - LOG_LINE_MAX);
-    if (unlikely(used + kept + ROOM_MIN > ring->bytes)) {
-        ring_give(ring);
-        count_drop(sink);
-        return NULL;
-    }
-    *room = ring->bytes - used - kept;
-    if (*room > LOG_LINE_MAX)
-        *room = LOG_LINE_MAX;
-    open_ring = ring;
-    record = log_ring_record(ring, head);
-    record->sink = sink;
-    record->wall_ms = wall_ms;
-    record->level = level;
-    return (char *)(record + 1);
-}
-
-static void
-wake_from(int how)
-{
-    if (atomic_compare_exchange_strong(&logs.rest, &how, AWAKE))
-        log_wake();
-}
-
-void
-log_commit(size_t bytes)
-{
-    struct log_ring *ring = open_ring;
-    uint64_t head = atomic_load_explicit(&ring->head, memory_order_relaxed);
-    int how;
-
-    log_ring_record(ring, head)->bytes = (uint32_t)bytes;
-    head += log_record_span(bytes);
-    atomic_store_explicit(&ring->head, head, memory_order_release);
-    atomic_signal_fence(memory_order_seq_cst); /* pairs with membarrier() in can_sleep() */
-    how = atomic_load_explicit(&logs.rest, memory_order_relaxed);
-    if (unlikely(how == REST_SLEEP ||
-                 (how == REST_NAP && log_ring_used(ring, head, ring->bytes / 2) > ring->bytes / 2)))
-        wake_from(how);
-    ring_give(ring);
-}
-
-void
-log_abandon(void)
-{
-    struct log_ring *ring = open_ring;
-    uint64_t head = atomic_load_explicit(&ring->head, memory_order_relaxed);
-
-    count_drop(log_ring_record(ring, head)->sink);
-    ring_give(ring);
-}
-
-int
-log_thread_attach(void)
-{
-    must(own_ring == NULL && log_thread_is_running());
-    own_ring = log_ring_new(logs.ring_bytes);
-    if (own_ring == NULL)
-        return -1;
-    ring_publish(own_ring);
-    return 0;
-}
-
-void
-log_thread_detach(void)
-{
-    if (own_ring == NULL)
-        return;
-    atomic_store_explicit(&own_ring->is_closed, true, memory_order_release);
-    own_ring = NULL;
-    log_wake();
-}
-
-void
-log_limit_tell(struct log_limit *limit)
-{
-    struct log_limit *first = atomic_load(&logs.new_limits);
-
-    do {
-        limit->next = first;
-    } while (!atomic_compare_exchange_weak(&logs.new_limits, &first, limit));
-}
 
 /* ---- passes of the log thread */
 
@@ -250,7 +88,7 @@ drain(struct log_ring *ring, bool *had_lines)
 static void
 adopt_rings(void)
 {
-    struct log_ring *ring = atomic_exchange(&logs.new_rings, NULL);
+    struct log_ring *ring = atomic_exchange(&log_meeting.new_rings, NULL);
 
     while (ring != NULL) {
         struct log_ring *next = ring->next;
@@ -301,11 +139,35 @@ say(const char *format, ...)
     log_sink_put(logs.pass_error_sink, LEVEL_WARN, true, clock_wall_ms(), slice_of(text));
 }
 
+/* The words of a format, with "..." where a line has values: which ones is not known any more. */
+static void
+words_of(const char *format, char *text, size_t bytes)
+{
+    const char *end = text + bytes - 4;
+    bool is_value = false;
+
+    while (*format != '\0' && text < end) {
+        bool was_value = is_value;
+
+        is_value = format[0] == '%' && format[1] != '%';
+        if (is_value) {
+            format += strcspn(format, "cdiopsuxX");
+            format += *format != '\0';
+            if (!was_value)
+                text = stpcpy(text, "...");
+        } else {
+            format += *format == '%'; /* which stands twice */
+            *text++ = *format++;
+        }
+    }
+    *text = '\0';
+}
+
 /* Limits stay on the list for good: there are as many as places in the source. */
 static void
 report_limits(void)
 {
-    struct log_limit *limit = atomic_exchange(&logs.new_limits, NULL);
+    struct log_limit *limit = atomic_exchange(&log_meeting.new_limits, NULL);
 
     while (limit != NULL) {
         struct log_limit *next = limit->next;
@@ -316,9 +178,12 @@ report_limits(void)
     }
     for (limit = logs.limits; limit != NULL; limit = limit->next) {
         unsigned count = atomic_exchange(&limit->suppressed, 0);
+        char words[256];
 
-        if (count > 0)
-            say("... and %u more like: %s", count, limit->format);
+        if (count == 0)
+            continue;
+        words_of(limit->format, words, sizeof(words));
+        say("... and %u more like: %s", count, words);
     }
 }
 
@@ -330,7 +195,7 @@ report(uint64_t now_ms)
     if (now_ms < logs.report_ms)
         return;
     logs.report_ms = now_ms + REPORT_MS;
-    dropped = atomic_exchange(&logs.messages_dropped, 0);
+    dropped = atomic_exchange(&log_meeting.messages_dropped, 0);
     if (dropped > 0)
         log_sink_drop(logs.pass_error_sink, dropped);
     report_limits();
@@ -371,7 +236,7 @@ pass(void)
 static bool
 rings_are_empty(void)
 {
-    if (atomic_load(&logs.new_rings) != NULL)
+    if (atomic_load(&log_meeting.new_rings) != NULL)
         return false;
     for (const struct log_ring *ring = logs.rings; ring != NULL; ring = ring->next)
         if (atomic_load(&ring->head) != atomic_load(&ring->tail))
@@ -388,17 +253,17 @@ can_sleep(void)
 }
 
 static void
-take_rest(enum rest how, int wait_ms)
+take_rest(enum log_rest how, int wait_ms)
 {
     struct pollfd fds[1 + POLLED_MAX] = { { .fd = logs.wake_fd, .events = POLLIN } };
     unsigned count = 1 + log_sinks_poll(fds + 1, POLLED_MAX);
     uint64_t wakes;
 
-    atomic_store(&logs.rest, how);
+    atomic_store(&log_meeting.rest, how);
     if (how == REST_SLEEP && !can_sleep())
         wait_ms = NAP_MS;
     poll(fds, count, wait_ms);
-    atomic_store(&logs.rest, AWAKE);
+    atomic_store(&log_meeting.rest, REST_AWAKE);
     if (fds[0].revents != 0 && read(logs.wake_fd, &wakes, sizeof(wakes)) < 0)
         must(errno == EAGAIN || errno == EINTR);
 }
@@ -414,7 +279,7 @@ run(void *arg)
 
         quiet = found.had_lines ? 0 : quiet + 1;
         if (found.is_stalled) /* more lines are no reason to look again */
-            take_rest(AWAKE, NAP_MS);
+            take_rest(REST_AWAKE, NAP_MS);
         else if (quiet <= QUIET_PASSES)
             take_rest(REST_NAP, NAP_MS);
         else
@@ -425,7 +290,7 @@ run(void *arg)
 
         if ((!found.is_stalled && !log_sinks_are_waiting()) || clock_monotonic_ms() >= end_ms)
             return NULL;
-        take_rest(AWAKE, NAP_MS);
+        take_rest(REST_AWAKE, NAP_MS);
     }
 }
 
@@ -441,22 +306,6 @@ ring_size(size_t wanted)
     return bytes;
 }
 
-/* All signals are for other threads; a write to a broken pipe is an error. */
-static int
-start_thread(void)
-{
-    sigset_t all, before;
-    int error;
-
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    error = pthread_create(&logs.thread, NULL, run, NULL);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    if (error == 0)
-        pthread_setname_np(logs.thread, "bascule-log");
-    return error;
-}
-
 int
 log_thread_start(size_t ring_bytes, struct err *err)
 {
@@ -464,12 +313,12 @@ log_thread_start(size_t ring_bytes, struct err *err)
     tzset();
     /* Where it is not to be had, can_sleep() will find out. */
     syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0);
-    logs.ring_bytes = ring_size(ring_bytes);
+    log_meeting.ring_bytes = ring_size(ring_bytes);
     logs.wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     if (logs.wake_fd < 0)
         return err_errno(err, "log thread: eventfd");
-    logs.shared = log_ring_new(logs.ring_bytes);
-    if (logs.shared == NULL) {
+    log_meeting.shared = log_ring_new(log_meeting.ring_bytes);
+    if (log_meeting.shared == NULL) {
         err_errno(err, "log thread: no memory for a ring");
         goto fail;
     }
@@ -478,13 +327,13 @@ log_thread_start(size_t ring_bytes, struct err *err)
         goto fail_ring;
     atomic_store(&logs.is_stopping, false);
     log_sinks_serve(log_wake);
-    errno = start_thread();
+    errno = thread_start(&logs.thread, "bascule-log", run, NULL);
     if (errno != 0) {
         err_errno(err, "log thread");
         goto fail_sink;
     }
-    ring_publish(logs.shared);
-    atomic_store(&logs.is_running, true);
+    log_ring_publish(log_meeting.shared);
+    atomic_store(&log_meeting.is_running, true);
     return 0;
 
 fail_sink:
@@ -492,8 +341,8 @@ fail_sink:
     log_sink_unref(logs.error_sink);
     logs.error_sink = NULL;
 fail_ring:
-    log_ring_free(logs.shared);
-    logs.shared = NULL;
+    log_ring_free(log_meeting.shared);
+    log_meeting.shared = NULL;
 fail:
     close(logs.wake_fd);
     logs.wake_fd = -1;
@@ -515,7 +364,7 @@ discard(void)
         while (tail != head) {
             const struct log_record *record = log_ring_record(ring, tail);
 
-            count_drop(record->sink != NULL ? record->sink : logs.error_sink);
+            log_count_drop(record->sink != NULL ? record->sink : logs.error_sink);
             tail += log_record_span(record->bytes);
         }
         atomic_store(&ring->tail, tail);
@@ -533,13 +382,13 @@ log_thread_stop(void)
 {
     if (!log_thread_is_running())
         return;
-    atomic_store(&logs.is_running, false);
+    atomic_store(&log_meeting.is_running, false);
     atomic_store(&logs.is_stopping, true);
     log_wake();
     pthread_join(logs.thread, NULL);
-    atomic_store(&logs.shared->is_closed, true);
+    atomic_store(&log_meeting.shared->is_closed, true);
     discard();
-    logs.shared = NULL;
+    log_meeting.shared = NULL;
     log_sinks_serve(NULL);
     log_sinks_begin(clock_monotonic_ms());
     log_sinks_bury();
@@ -547,12 +396,6 @@ log_thread_stop(void)
     logs.error_sink = logs.pass_error_sink = NULL;
     close(logs.wake_fd);
     logs.wake_fd = -1;
-}
-
-bool
-log_thread_is_running(void)
-{
-    return atomic_load_explicit(&logs.is_running, memory_order_acquire);
 }
 
 void
@@ -603,7 +446,7 @@ log_counts(void)
 {
     struct log_counts counts = log_sinks_counts();
 
-    counts.dropped += atomic_load_explicit(&logs.messages_dropped, memory_order_relaxed);
+    counts.dropped += atomic_load_explicit(&log_meeting.messages_dropped, memory_order_relaxed);
     return counts;
 }
 

@@ -8,11 +8,12 @@
 
 #include "server/net/address.h"
 
+#include "server/base/hex.h"
+#include "server/base/must.h"
+
 #include <arpa/inet.h>
 #include <net/if.h>
 #include <stdio.h>
-
-#include "server/base/must.h"
 
 #define PORT_MAX 65535u
 
@@ -30,19 +31,6 @@ write_decimal(char *at, uint32_t n)
     } while (n > 0);
     while (count > 0)
         *at++ = digits[--count];
-    return at;
-}
-
-static char *
-write_hex(char *at, unsigned n)
-{
-    static const char digits[] = "0123456789abcdef";
-    int shift = 12;
-
-    while (shift > 0 && n >> shift == 0)
-        shift -= 4;
-    for (; shift >= 0; shift -= 4)
-        *at++ = digits[n >> shift & 15];
     return at;
 }
 
@@ -98,7 +86,7 @@ write_ipv6(char *at, const uint8_t *bytes)
         }
         if (i > 0 && i != start + zeros)
             *at++ = ':';
-        at = write_hex(at, fields[i]);
+        at = hex_put_number(at, fields[i]);
     }
     return at;
 }

@@ -554,7 +554,7 @@ dial_status_text(enum dial_status status)
     case DIAL_DNS_ERROR:
         return "name servers cannot tell";
     case DIAL_REFUSED_BY_POLICY:
-        return "every address is refused by policy";
+        return "none of its addresses may be connected to from here";
     case DIAL_FAILED:
         return "no resources to connect";
     case DIAL_UNREACHABLE:

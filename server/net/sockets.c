@@ -271,6 +271,15 @@ open_unix(struct sockets *sockets, const struct address *address, int backlog,
 
 /* ---- either */
 
+/* What the message of errno leaves out. */
+static const char *
+explanation(int error)
+{
+    if (error == EACCES)
+        return ", a port for root and who has CAP_NET_BIND_SERVICE";
+    return error == EADDRNOTAVAIL ? ", which is no address of this machine" : "";
+}
+
 int
 sockets_open(struct sockets *sockets, const struct address *address, int64_t backlog,
              unsigned count, bool is_alone, const struct socket_owner *owner, struct err *err)
@@ -287,7 +296,7 @@ sockets_open(struct sockets *sockets, const struct address *address, int64_t bac
         count = WORKERS_MAX;
     if (open_tcp(sockets, &copy, (int)backlog, count, is_alone && had == 0) == 0)
         return 0;
-    err_errno(err, "cannot listen on %s", address_text(address, text));
+    err_errno(err, "cannot listen on %s%s", address_text(address, text), explanation(errno));
     close_from(sockets, had);
     return -1;
 }

@@ -13,13 +13,12 @@
 
 #include "server/base/clock.h"
 #include "server/base/log.h"
+#include "server/base/thread.h"
 #include "server/worker.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
 #include <stdlib.h>
-#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -227,7 +226,6 @@ run(void *arg)
     struct ban_table *table = arg;
     bool is_stopping;
 
-    prctl(PR_SET_NAME, "bascule-bans");
     do {
         is_stopping = sleep_until_due(table);
         pthread_mutex_lock(&files_lock);
@@ -242,18 +240,13 @@ run(void *arg)
     return NULL;
 }
 
-/* Signals are for the main thread. */
 int
 ban_save_start(struct ban_table *table, const struct ban_conf *conf, struct err *err)
 {
-    sigset_t all, before;
     int error;
 
     take_over(table, conf);
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    error = pthread_create(&table->saver, NULL, run, table);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    error = thread_start(&table->saver, "bascule-bans", run, table);
     if (error == 0) {
         table->has_saver = true;
         return 0;

@@ -6,9 +6,9 @@
 
 #include "server/admin/metrics.h"
 #include "server/admin/status.h"
-#include "server/base/calendar.h"
 #include "server/base/clock.h"
 #include "server/base/log.h"
+#include "server/log/escape.h"
 #include "server/policy/ban_inside.h"
 #include "server/snapshot.h"
 
@@ -85,6 +85,7 @@ find_table(struct asked *asked, struct slice name)
 struct listing {
     FILE *out;
     const char *table;
+    bool is_empty;
 };
 
 static void
@@ -95,31 +96,45 @@ list_json(void *arg, const struct ban_record *record)
     ban_record_write(listing->out, listing->table, record);
 }
 
+static const char *
+ordinal(unsigned number)
+{
+    static const char *const ends[] = { "th", "st", "nd", "rd" };
+
+    return number % 10 < ARRAY_COUNT(ends) && number / 10 % 10 != 1 ? ends[number % 10] : "th";
+}
+
 static void
 list_text(void *arg, const struct ban_record *record)
 {
-    const struct listing *listing = arg;
-    char until[CALENDAR_TEXT_BYTES];
+    struct listing *listing = arg;
+    char until[32]; /* to the second: bans may be that short */
 
-    fprintf(listing->out, "%-12s %-24s until %s", listing->table, log_escape(record->key),
-            calendar_text((int64_t)(record->until_ms / 1000), until));
+    listing->is_empty = false;
+    text_time_iso(until, record->until_ms);
+    fprintf(listing->out, "%-12s %-24s until %.10s %.8s UTC", listing->table,
+            log_escape(record->key), until, until + 11);
     fprintf(listing->out, "  %s, %u%s time\n", log_escape(record->cause), record->times,
-            record->times == 1 ? "st" : record->times == 2 ? "nd" : record->times == 3 ? "rd"
-                                                                                       : "th");
+            ordinal(record->times));
 }
 
 static void
 list(struct asked *asked, struct slice name, bool is_json)
 {
+    struct listing listing = { .out = asked->out, .is_empty = true };
+
     if (name.bytes > 0 && find_table(asked, name) == NULL)
         return;
     for (size_t i = 0; i < asked->bans->count; i++) {
         const struct ban_conf *conf = asked->bans->items[i];
-        struct listing listing = { asked->out, conf->name };
 
+        listing.table = conf->name;
         if (name.bytes == 0 || slice_equal(name, slice_of(conf->name)))
             ban_each(conf->table, clock_wall_ms(), is_json ? list_json : list_text, &listing);
     }
+    if (!is_json && listing.is_empty)
+        fprintf(asked->out, "nobody is banned%s\n",
+                asked->bans->count > 0 ? "" : ": the option bans names no table");
 }
 
 /* ---- add, remove */

@@ -37,9 +37,6 @@ struct text_pattern *job_patterns(struct job *job);
 int job_keep_patterns(struct job *job, const struct text_pattern *patterns, size_t count,
                       bool from_end);
 
-/* RFC 9110 section 5.6.2. */
-bool condition_is_token(struct slice s);
-
 /* condition_geo.c */
 int compile_countries(struct job *job);
 int compile_networks_as(struct job *job);

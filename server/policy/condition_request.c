@@ -7,6 +7,7 @@
 #include "server/policy/condition_job.h"
 
 #include "server/host_map.h"
+#include "server/http/scan.h"
 #include "server/http/uri.h"
 
 int
@@ -27,7 +28,7 @@ compile_methods(struct job *job)
         struct slice method = values->items[i];
         size_t at = METHOD_OTHER + 1;
 
-        if (!condition_is_token(method) ||
+        if (!scan_is_token(method) ||
             strpbrk(method.data, "abcdefghijklmnopqrstuvwxyz") != NULL)
             return err_set(job->compiler->err, "\"%.60s\" is no method: methods are written in "
                            "capitals, as in \"POST\"", method.data);
@@ -154,7 +155,7 @@ check_match(struct job *job, const struct named_match *match)
 
     if (match->name[0] == '\0')
         return err_set(err, "%s: a name is empty", option);
-    if (job->field->kind != TEST_QUERY && !condition_is_token(slice_of(match->name)))
+    if (job->field->kind != TEST_QUERY && !scan_is_token(slice_of(match->name)))
         return err_set(err, "\"%.60s\" is not the name of a %s", match->name,
                        job->field->kind == TEST_HEADER ? "header field" : "cookie");
     if (match->value != NULL && match->pattern != NULL)

@@ -7,6 +7,7 @@
 #include "server/policy/condition_job.h"
 
 #include "modes/mode.h"
+#include "server/http/scan.h"
 #include "server/policy/limit.h"
 #include "server/policy/list.h"
 #include "server/policy/time_window.h"
@@ -19,15 +20,6 @@ int
 job_out_of_memory(struct job *job)
 {
     return err_set(job->compiler->err, "out of memory: the configuration is too large");
-}
-
-bool
-condition_is_token(struct slice s)
-{
-    for (size_t i = 0; i < s.bytes; i++)
-        if (s.data[i] <= ' ' || s.data[i] > '~' || strchr("\"(),/:;<=>?@[\\]{}", s.data[i]) != NULL)
-            return false;
-    return s.bytes > 0;
 }
 
 /* ---- sets of texts */
@@ -227,16 +219,9 @@ compile_users(struct job *job, bool has_any)
 bool
 condition_read_statuses(struct slice text, struct port_range *range)
 {
-    ptrdiff_t dash = slice_find(text, '-');
-    struct slice low = text, high = text;
     uint64_t first, last;
 
-    if (dash >= 0) {
-        low.bytes = (size_t)dash;
-        high = slice_skip(text, (size_t)dash + 1);
-    }
-    if (!slice_to_u64(low, STATUS_MAX, &first) || !slice_to_u64(high, STATUS_MAX, &last) ||
-        first < STATUS_MIN || first > last)
+    if (!slice_to_range(text, STATUS_MAX, &first, &last) || first < STATUS_MIN || first > last)
         return false;
     *range = (struct port_range){ (uint16_t)first, (uint16_t)last };
     return true;
@@ -283,8 +268,8 @@ compile_content_types(struct job *job)
             return job_out_of_memory(job);
         for (size_t at = 0; at < type.bytes; at++)
             lower[at] = ascii_lower(lower[at]);
-        if (slash < 0 || !condition_is_token(slice_make(type.data, (size_t)slash)) ||
-            !condition_is_token(slice_skip(type, (size_t)slash + 1)))
+        if (slash < 0 || !scan_is_token(slice_make(type.data, (size_t)slash)) ||
+            !scan_is_token(slice_skip(type, (size_t)slash + 1)))
             return err_set(job->compiler->err, "content_type \"%.60s\" is none: expected one as "
                            "in \"text/html\" or \"image/*\"", values->items[i].data);
         patterns[i].is_open = type.data[type.bytes - 1] == '*';

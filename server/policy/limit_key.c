@@ -9,6 +9,7 @@
 #include "server/policy/limit_key.h"
 
 #include "server/base/hash.h"
+#include "server/http/scan.h"
 #include "server/policy/named_field.h"
 
 #include <pthread.h>
@@ -39,27 +40,12 @@ static const char *const words[] = {
 
 /* ---- configuration */
 
-static bool
-is_token(struct slice name)
-{
-    static const char others[] = "!#$%&'*+-.^_`|~"; /* RFC 9110 section 5.6.2 */
-
-    for (size_t i = 0; i < name.bytes; i++) {
-        char c = ascii_lower(name.data[i]);
-
-        if (!ascii_is_digit(c) && (c < 'a' || c > 'z') &&
-            memchr(others, c, sizeof(others) - 1) == NULL)
-            return false;
-    }
-    return name.bytes > 0;
-}
-
 static int
 name_part(struct limit_part *part, struct slice text, struct slice name, struct err *err)
 {
     bool wants_name = part->kind == PART_HEADER || part->kind == PART_COOKIE;
 
-    if (wants_name && !is_token(name))
+    if (wants_name && !scan_is_token(name))
         return err_set(err, "key \"%.*s\": \"%s:NAME\" is what would be accepted", SLICE_ARG(text),
                        words[part->kind]);
     if (!wants_name && name.data != NULL)

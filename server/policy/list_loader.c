@@ -16,15 +16,14 @@
 #include "server/base/clock.h"
 #include "server/base/log.h"
 #include "server/base/must.h"
+#include "server/base/thread.h"
 #include "server/net/grace.h"
 #include "server/policy/list_load.h"
 
 #include <errno.h>
 #include <inttypes.h>
 #include <malloc.h>
-#include <signal.h>
 #include <stdlib.h>
-#include <sys/prctl.h>
 
 #define TICK_MS 1000     /* when there is nothing to do */
 #define QUICK_TICK_MS 20 /* when there is */
@@ -307,24 +306,15 @@ static void *
 run(void *arg)
 {
     (void)arg;
-    prctl(PR_SET_NAME, "bascule-lists");
     loop_run(loader.loop);
     return NULL;
 }
 
-/* Signals are for the main thread. */
 static int
 start_thread(struct err *err)
 {
-    sigset_t all, before;
-    int error;
-
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    error = pthread_create(&loader.thread, NULL, run, NULL);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    errno = error;
-    return error == 0 ? 0 : err_errno(err, "the thread for lists");
+    errno = thread_start(&loader.thread, "bascule-lists", run, NULL);
+    return errno == 0 ? 0 : err_errno(err, "the thread for lists");
 }
 
 static void

@@ -23,7 +23,7 @@ write_text(FILE *out, const struct status_facts *facts)
         char loaded[CALENDAR_TEXT_BYTES];
 
         list_facts(conf->list, &numbers);
-        fprintf(out, "%-12s %s: %" PRIu64 " entries, %" PRIu64 " KiB, of %s", i == 0 ? "lists" : "",
+        fprintf(out, "%-12s %s: %" PRIu64 " entries, %" PRIu64 " KB, of %s", i == 0 ? "lists" : "",
                 conf->name, numbers.entries, (numbers.bytes + 1023) / 1024,
                 calendar_text(numbers.loaded_s, loaded));
         if (numbers.failures > 0)

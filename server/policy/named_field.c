@@ -4,6 +4,8 @@
 
 #include "server/policy/named_field.h"
 
+#include "server/base/hex.h"
+
 bool
 header_next(const struct fields *fields, enum field_id id, struct slice name, struct named_at *at,
             struct slice *value)
@@ -67,32 +69,16 @@ cookie_next(const struct fields *fields, struct slice name, struct named_at *at,
     }
 }
 
-static int
-hex(char c)
-{
-    if (ascii_is_digit(c))
-        return c - '0';
-    c = ascii_lower(c);
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 /* The byte that the piece begins with; skips what stands for it. A "%" that begins no escape
  * is itself. */
 static char
 take_byte(struct slice *piece)
 {
     char c = piece->data[0];
-    size_t taken = 1;
+    int escaped = hex_unescape(*piece);
 
-    if (c == '+') {
-        c = ' ';
-    } else if (c == '%' && piece->bytes >= 3 && hex(piece->data[1]) >= 0 &&
-               hex(piece->data[2]) >= 0) {
-        c = (char)(hex(piece->data[1]) << 4 | hex(piece->data[2]));
-        taken = 3;
-    }
-    *piece = slice_skip(*piece, taken);
-    return c;
+    *piece = slice_skip(*piece, escaped >= 0 ? 3 : 1);
+    return escaped >= 0 ? (char)escaped : c == '+' ? ' ' : c;
 }
 
 static bool

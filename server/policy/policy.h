@@ -77,8 +77,8 @@ int policies_finish(struct conf *conf, struct arena *arena, struct err *err);
 /* What `check` should tell: policies that nobody uses; rules that can never match, with
  * the reason and the line of the rule that stands in the way; that match because nothing
  * is known; that let a request leave before its verdict; and effects that have no place
- * where the policy is used. say is called for each sentence, which begins with
- * FILE:LINE. */
+ * where the policy is used. say is called for each sentence: "FILE:LINE:
+ * warning: ...". */
 void policies_review(const struct conf *conf, void (*say)(void *arg, const char *sentence),
                      void *arg);
 

@@ -56,7 +56,7 @@ rule_name(const struct rule_conf *rule, char text[100])
     return text;
 }
 
-/* "FILE:LINE: policy "p": rule "x": " and what is said. */
+/* FILE:LINE: warning: policy "p": rule "x" and what is said. */
 static void __attribute__((format(printf, 3, 4)))
 tell(struct review *review, const struct rule_conf *rule, const char *format, ...)
 {
@@ -67,7 +67,7 @@ tell(struct review *review, const struct rule_conf *rule, const char *format, ..
 
     if (review->sentences++ >= SENTENCES_MAX)
         return;
-    used = snprintf(text, sizeof(text), "%.400s:%u: policy \"%.64s\": %s%s", place->file,
+    used = snprintf(text, sizeof(text), "%.400s:%u: warning: policy \"%.64s\": %s%s", place->file,
                     place->line, review->policy->name, rule != NULL ? rule_name(rule, name) : "",
                     rule != NULL ? " " : "");
     va_start(args, format);

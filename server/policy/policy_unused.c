@@ -121,7 +121,8 @@ tell(const struct telling *telling, const struct named *named, const char *what,
 {
     char text[1024];
 
-    snprintf(text, sizeof(text), "%.400s:%u: %s \"%.64s\": nothing uses it; %s = \"%.64s\"%s would",
+    snprintf(text, sizeof(text), "%.400s:%u: warning: %s \"%.64s\": nothing uses it; %s = "
+                                 "\"%.64s\"%s would",
              named->place.file, named->place.line, what, named->name, help, named->name, end);
     telling->say(telling->arg, text);
 }
@@ -144,6 +145,30 @@ tell_bans(const struct telling *telling, const struct config_list *bans)
     for (size_t i = 0; i < bans->count; i++)
         if (!((const struct ban_conf *)bans->items[i])->is_used)
             tell(telling, bans->items[i], "ban", "table", " in a filter bans");
+}
+
+static void
+tell_logs(const struct telling *telling, const struct config_list *logs)
+{
+    for (size_t i = 0; i < logs->count; i++)
+        if (!((const struct access_log_conf *)logs->items[i])->is_used)
+            tell(telling, logs->items[i], "access log", "access_log", " in a listener");
+}
+
+static void
+tell_groups(const struct telling *telling, const struct config_list *groups)
+{
+    for (size_t i = 0; i < groups->count; i++)
+        if (!((const struct group_conf *)groups->items[i])->is_used)
+            tell(telling, groups->items[i], "group", "group", " in a site, listener or rule");
+}
+
+static void
+tell_stores(const struct telling *telling, const struct config_list *stores)
+{
+    for (size_t i = 0; i < stores->count; i++)
+        if (!((const struct store_conf *)stores->items[i])->is_used)
+            tell(telling, stores->items[i], "store", "cache", " in a site or forward listener");
 }
 
 static void
@@ -194,6 +219,9 @@ policy_unused_review(const struct conf *conf, void (*say)(void *arg, const char 
         tell_unused(&telling, &conf->limits, used.limits, "limit", "limit", " in a rule");
         tell_bans(&telling, &conf->bans);
         tell_unused(&telling, &conf->users, used.users, "users", "users", " in a policy");
+        tell_logs(&telling, &conf->access_logs);
+        tell_stores(&telling, &conf->stores);
+        tell_groups(&telling, &conf->groups);
     }
     arena_fini(&arena);
 }

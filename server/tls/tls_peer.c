@@ -7,6 +7,7 @@
 
 #include "server/tls/tls_session.h"
 
+#include "server/base/hex.h"
 #include "server/tls/tls_openssl.h"
 #include "server/users/user.h"
 
@@ -53,17 +54,13 @@ serial_text(const X509 *certificate, struct arena *arena)
 static struct slice
 fingerprint_text(const X509 *certificate, struct arena *arena)
 {
-    static const char digits[] = "0123456789abcdef";
     unsigned char digest[EVP_MAX_MD_SIZE];
     char text[2 * EVP_MAX_MD_SIZE];
     unsigned bytes = 0;
 
     if (X509_digest(certificate, EVP_sha256(), digest, &bytes) != 1)
         return slice_make(NULL, 0);
-    for (unsigned i = 0; i < bytes; i++) {
-        text[2 * i] = digits[digest[i] >> 4];
-        text[2 * i + 1] = digits[digest[i] & 15];
-    }
+    hex_encode(digest, bytes, text);
     return arena_copy(arena, slice_make(text, 2 * (size_t)bytes));
 }
 

@@ -219,7 +219,8 @@ count_failure(struct endpoint *endpoint, uint32_t window_ms, uint64_t now_ms)
 }
 
 void
-endpoint_failed(struct endpoint *endpoint, const struct group_conf *group, uint64_t now_ms)
+endpoint_failed(struct endpoint *endpoint, const struct group_conf *group, uint64_t now_ms,
+                const char *why)
 {
     uint64_t up = 0, down, count;
 
@@ -237,9 +238,9 @@ endpoint_failed(struct endpoint *endpoint, const struct group_conf *group, uint6
         return;
     if (atomic_compare_exchange_strong_explicit(&endpoint->down, &up, retry_at(now_ms, group),
                                                 memory_order_relaxed, memory_order_relaxed))
-        log_warn("endpoint %s is down after %llu failure%s: skipped for %u ms",
+        log_warn("endpoint %s is down after %llu failure%s (%s): skipped for %g s",
                  endpoint->registered.identity, (unsigned long long)count, count == 1 ? "" : "s",
-                 group->fail_ms);
+                 why, group->fail_ms / 1000.0);
 }
 
 void

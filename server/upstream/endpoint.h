@@ -60,8 +60,10 @@ bool endpoint_take(const struct endpoint_conf *conf, const struct group_conf *gr
 void endpoint_release(struct endpoint *endpoint);
 
 /* What the exchange (or connection attempt) found. Failures are those that say
- * something about the server: no connection, cut short, no answer in time. */
-void endpoint_failed(struct endpoint *endpoint, const struct group_conf *group, uint64_t now_ms);
+ * something about the server: no connection, cut short, no answer in time. why says which, for
+ * the log. */
+void endpoint_failed(struct endpoint *endpoint, const struct group_conf *group, uint64_t now_ms,
+                     const char *why);
 void endpoint_came_up(struct endpoint *endpoint, uint64_t down);
 
 static inline void

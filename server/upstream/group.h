@@ -5,7 +5,7 @@
  *     pick_start(&pick, group_conf);
  *     while ((endpoint = group_pick(&pick, now_ms, &why)) != NULL) {
  *         ... connect; good: endpoint_succeeded(), leave ...
- *         endpoint_failed(endpoint->endpoint, group_conf, now_ms);
+ *         endpoint_failed(endpoint->endpoint, group_conf, now_ms, why);
  *         endpoint_release(endpoint->endpoint);
  *     }
  *

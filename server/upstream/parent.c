@@ -14,6 +14,7 @@
 #include "server/upstream/parent.h"
 
 #include "server/base/base64.h"
+#include "server/base/hex.h"
 #include "server/http/h1_parse.h"
 #include "server/http/via.h"
 #include "server/net/address.h"
@@ -103,15 +104,6 @@ parent_check(const struct parent_conf *parent, struct err *err)
     return 0;
 }
 
-static int
-hex_digit(char c)
-{
-    if (ascii_is_digit(c))
-        return c - '0';
-    c = ascii_lower(c);
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 /* NUL-terminated, with %XX resolved; NULL when malformed or memory is short. */
 static char *
 percent_decode(struct arena *arena, struct slice text)
@@ -125,10 +117,8 @@ percent_decode(struct arena *arena, struct slice text)
         int c = (unsigned char)text.data[i];
 
         if (c == '%') {
-            int high = i + 2 < text.bytes ? hex_digit(text.data[i + 1]) : -1;
-            int low = high >= 0 ? hex_digit(text.data[i + 2]) : -1;
-
-            if (low < 0 || (c = high << 4 | low) == 0)
+            c = hex_unescape(slice_skip(text, i));
+            if (c <= 0)
                 return NULL;
             i += 2;
         }

@@ -12,6 +12,7 @@
 #include "server/users/members.h"
 
 #include "server/base/clock.h"
+#include "server/base/hex.h"
 #include "server/schema.h"
 #include "server/users/account_file.h"
 #include "server/users/digest_fields.h"
@@ -314,6 +315,7 @@ judge(const struct digest_conf *own, const struct digest_fields *fields,
     struct slice hash;
     bool is_right;
 
+    login->claimed = fields->username;
     login->retry_s = lockout_left_s(&key, now_ms);
     if (login->retry_s > 0) {
         login->detail = "locked after too many failures";

@@ -4,6 +4,8 @@
 
 #include "server/users/digest_fields.h"
 
+#include "server/base/hex.h"
+
 #define PARAMETERS_MAX 32 /* unknown ones are passed over: RFC 7616 section 3.4 */
 
 /* With what is only looked at here. */
@@ -44,41 +46,6 @@ store(struct reading *reading, struct slice name, struct slice value)
     return true;
 }
 
-/* ---- hexadecimal digits */
-
-static int
-digit(char c)
-{
-    if (ascii_is_digit(c))
-        return c - '0';
-    c = ascii_lower(c);
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
-bool
-hex_decode(struct slice text, unsigned char *out, size_t bytes)
-{
-    if (text.bytes != 2 * bytes)
-        return false;
-    for (size_t i = 0; i < bytes; i++) {
-        int high = digit(text.data[2 * i]), low = digit(text.data[2 * i + 1]);
-
-        if (high < 0 || low < 0)
-            return false;
-        out[i] = (unsigned char)(high << 4 | low);
-    }
-    return true;
-}
-
-void
-hex_encode(const unsigned char *data, size_t bytes, char *out)
-{
-    for (size_t i = 0; i < bytes; i++) {
-        out[2 * i] = "0123456789abcdef"[data[i] >> 4];
-        out[2 * i + 1] = "0123456789abcdef"[data[i] & 15];
-    }
-}
-
 /* ---- names: RFC 8187 section 3.2 */
 
 /* UTF-8''PERCENT-ENCODED, with a language between the quotes that says nothing here. */
@@ -102,9 +69,9 @@ decode_ext(struct slice text, struct arena *arena, struct slice *name)
         return false;
     while (text.bytes > 0) {
         bool is_escape = text.data[0] == '%';
-        unsigned char byte = (unsigned char)text.data[0];
+        int byte = is_escape ? hex_unescape(text) : text.data[0];
 
-        if (is_escape && (text.bytes < 3 || !hex_decode(slice_make(text.data + 1, 2), &byte, 1)))
+        if (is_escape && byte < 0)
             return false;
         *at++ = (char)byte;
         text = slice_skip(text, is_escape ? 3 : 1);

@@ -18,10 +18,4 @@ struct digest_fields {
 enum credentials digest_parse(struct slice value, struct arena *arena,
                               struct digest_fields *fields);
 
-/* bytes from 2 * bytes hexadecimal digits, of any case. False: they are not that. */
-bool hex_decode(struct slice text, unsigned char *out, size_t bytes);
-
-/* 2 * bytes digits, of lower case. */
-void hex_encode(const unsigned char *data, size_t bytes, char *out);
-
 #endif

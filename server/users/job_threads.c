@@ -7,10 +7,9 @@
 #include "server/users/job_threads.h"
 
 #include "server/base/must.h"
+#include "server/base/thread.h"
 
-#include <signal.h>
 #include <stddef.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -41,7 +40,6 @@ run(void *arg)
     struct job_pool *pool = arg;
     struct job *job;
 
-    prctl(PR_SET_NAME, pool->name);
     if (pool->is_background)
         (void)setpriority(PRIO_PROCESS, 0, NICE); /* on Linux: of this thread alone */
     pthread_mutex_lock(&pool->lock);
@@ -65,17 +63,11 @@ threads_max(const struct job_pool *pool)
     return cpus < 1 ? 1 : cpus > 4 ? 4 : (unsigned)cpus;
 }
 
-/* Signals are the main thread's. */
 static void
 start_one(struct job_pool *pool)
 {
-    sigset_t all, before;
-
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    if (pthread_create(&pool->threads[pool->thread_count], NULL, run, pool) == 0)
+    if (thread_start(&pool->threads[pool->thread_count], pool->name, run, pool) == 0)
         pool->thread_count++;
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
 }
 
 bool

@@ -181,9 +181,7 @@ check_algorithms(struct jwt_users_conf *own, struct err *err)
 static int
 check_cookie(const char *name, struct err *err)
 {
-    const char *end = name + strlen(name);
-
-    if (name < end && scan_token(name, end) == end)
+    if (scan_is_token(slice_of(name)))
         return 0;
     return err_set(err, "token_cookie: \"%s\" cannot be the name of a cookie", name);
 }

@@ -7,6 +7,8 @@
 
 #include "server/users/ldap_text.h"
 
+#include "server/base/hex.h"
+
 static bool
 is_harmless(char c)
 {
@@ -34,18 +36,13 @@ quoted_bytes(struct slice text, enum ldap_quoting quoting)
 static char *
 put_quoted(char *at, struct slice text, enum ldap_quoting quoting)
 {
-    static const char digits[] = "0123456789abcdef";
-
     for (size_t i = 0; i < text.bytes; i++) {
-        unsigned char c = (unsigned char)text.data[i];
-
         if (is_plain(text.data[i], quoting)) {
             *at++ = text.data[i];
             continue;
         }
         *at++ = '\\';
-        *at++ = digits[c >> 4];
-        *at++ = digits[c & 15];
+        at = hex_put(at, (uint8_t)text.data[i]);
     }
     return at;
 }

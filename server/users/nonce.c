@@ -8,7 +8,7 @@
 
 #include "server/users/nonce.h"
 
-#include "server/users/digest_fields.h"
+#include "server/base/hex.h"
 #include "server/users/secrets.h"
 
 #include <openssl/crypto.h>

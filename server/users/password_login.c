@@ -335,6 +335,7 @@ password_login(const struct password_check *check, const struct users_conf *user
     case CREDENTIALS_GOOD:
         break;
     }
+    login->claimed = shown.name;
     shown.lockout = lockout_key(users, shown.name, &ex->client_ip);
     left_s = lockout_left_s(&shown.lockout, now_ms);
     if (left_s > 0)

@@ -86,11 +86,9 @@ users_check_path(const char *option, const char *path, struct err *err)
 int
 users_check_field(const char *option, struct slice name, struct err *err)
 {
-    const char *end = name.data + name.bytes;
-
     if (name.data == NULL)
         return 0;
-    if (name.bytes == 0 || scan_token(name.data, end) != end)
+    if (!scan_is_token(name))
         return err_set(err, "%s: \"%.*s\" cannot be the name of a header field", option,
                        SLICE_ARG(name));
     if (field_flags(field_id_of(name)) & (FIELD_HOP | FIELD_FRAMING))

@@ -47,6 +47,7 @@ struct login {
     bool is_stale;           /* the challenge says so: digest, with a nonce of yesterday */
     uint32_t retry_s;        /* of LOCKED */
     const char *detail;      /* static, for the log: "wrong password", "no such user" */
+    struct slice claimed;    /* who it was said to be, proved or not; empty: not known */
     void *state;             /* the kind's own: a job under way; NULL */
 };
 

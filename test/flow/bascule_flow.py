@@ -42,7 +42,7 @@ import time
 import traceback
 
 from daemon import (BOTH_MODES, FORWARD, REVERSE, WAYS, Daemon, Way, both_modes, last_words,
-                    program, running)
+                    program, running, stolen, waits)
 from origin import Link, Origin, bytewise, canned, send_back
 from wire import (FACTOR, WAIT, Client, CutShort, Failure, Malformed, Skip, Stream, answer,
                   answer_chunked, ask, check, chunks, connect, connect_head, equal, get, head,
@@ -70,7 +70,7 @@ _tests = []
 _shared = []
 
 
-def test(promise, timeout=20, heavy=False, timely=False):
+def test(promise, timeout=60, heavy=False, timely=False):
     """Makes a function a test of this promise; heavy: left out under the sanitizers; timely:
     it keeps clear of a short deadline, if the machine lets it."""
 
@@ -126,17 +126,19 @@ class _Hindrance(threading.Thread):
         super().__init__(daemon=True)
         self.ended = threading.Event()
         self.longest = 0.0
+        self.waits = {}
         self.waited = 0.0
 
     def __enter__(self):
-        self.waited = self._daemons_waited()
+        self.waits = self._all_waits()
         self.start()
         return self
 
     def __exit__(self, *_):
         self.ended.set()
         self.join()
-        self.waited = self._daemons_waited() - self.waited
+        self.waited = sum(seconds - self.waits.get(who, 0)
+                          for who, seconds in self._all_waits().items())
 
     def run(self):
         last = time.monotonic()
@@ -147,9 +149,13 @@ class _Hindrance(threading.Thread):
         self.longest = max(self.longest, time.monotonic() - last - self.TICK)
 
     @staticmethod
-    def _daemons_waited():
-        """Seconds that the threads of all daemons have waited for a processor."""
-        return sum(daemon.waited() for daemon in running)
+    def _all_waits():
+        """Seconds that threads, of ours and of all daemons, waited for a processor, and that
+        processors were with other guests of the machine."""
+        found = {"others": stolen(), **waits(os.getpid())}
+        for daemon in running:
+            found.update(daemon.waits())
+        return found
 
     @property
     def was_felt(self):
@@ -263,7 +269,7 @@ def main():
             name, thing = _shared.pop()
             if hasattr(thing, "close"):
                 what = "bascule ends cleanly" if isinstance(thing, Daemon) else "ends cleanly"
-                results.run(f"{name}: {what}", 3 * WAIT, thing.close)
+                results.run(f"{name}: {what}", 6 * WAIT, thing.close)
     finally:
         for daemon in list(running):
             daemon.kill()  # a test that was cut off, or one that made its own

@@ -158,7 +158,7 @@ class Page:
             self.requests.append(request)
             number = self.count
             self.origin.changed.notify_all()
-        if not self._may_go.wait(WAIT):
+        if not self._may_go.wait(3 * WAIT):
             raise Failure(f"nobody let the answer to {self.path} go")
         if self.is_down:
             link.close()
@@ -259,7 +259,7 @@ def is_forwarded(response, reason, body=None):
     return response
 
 
-def near(found, expected, what, late=2):
+def near(found, expected, what, late=20):
     """A number of seconds: the clock goes on meanwhile, by as much as this."""
     check(found is not None and expected <= int(found) <= expected + late,
           f"{what}: expected {expected} (or up to {late} more), found {found}")

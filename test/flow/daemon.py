@@ -50,6 +50,27 @@ def open_folder(prefix):
     return path
 
 
+def waits(pid):
+    """How many seconds each thread of a process was ready to run and no processor was free."""
+    found = {}
+    for path in glob.glob(f"/proc/{pid}/task/*/schedstat"):
+        try:
+            with open(path, encoding="ascii") as file:
+                found[path] = int(file.read().split()[1]) / 1e9
+        except (OSError, IndexError):
+            pass  # the thread has ended
+    return found
+
+
+def stolen():
+    """Seconds that processors of this virtual machine were with others, so far."""
+    try:
+        with open("/proc/stat", encoding="ascii") as file:
+            return int(file.readline().split()[8]) / os.sysconf("SC_CLK_TCK")
+    except (OSError, IndexError):
+        return 0
+
+
 # Every daemon that has not ended: shown when a test fails, killed when a file is cut off.
 running = []
 
@@ -162,21 +183,15 @@ class Daemon:
         except FileNotFoundError:
             return []
 
-    def waited(self):
-        """Seconds that its threads were ready to run and no processor was free, so far."""
-        total = 0
-        for pid in (self.pid, *self.children()):
-            for path in glob.glob(f"/proc/{pid}/task/*/schedstat"):
-                try:
-                    with open(path, encoding="ascii") as file:
-                        total += int(file.read().split()[1])
-                except (OSError, IndexError):
-                    pass  # the thread has ended
-        return total / 1e9
+    def waits(self):
+        """How many seconds each of its threads waited for a processor."""
+        return {path: seconds for pid in (self.pid, *self.children())
+                for path, seconds in waits(pid).items()}
 
     def wait_notice(self, wanted):
-        """Waits for a line the daemon tells systemd (sd_notify)."""
-        end = time.monotonic() + WAIT
+        """Waits for a line the daemon tells systemd (sd_notify). A start may be much work."""
+        wait = 3 * WAIT
+        end = time.monotonic() + wait
         while True:
             ready, _, _ = select.select([self.notices, self.pidfd], [], [],
                                         max(0, end - time.monotonic()))
@@ -189,7 +204,7 @@ class Daemon:
                 raise Failure(f"bascule ended with status {self.process.returncode} "
                               f"instead of saying {wanted}:\n{self.log()}")
             else:
-                raise Failure(f"bascule did not say {wanted} within {WAIT:g} s")
+                raise Failure(f"bascule did not say {wanted} within {wait:g} s")
 
     def signal(self, number):
         os.kill(self.pid, number)

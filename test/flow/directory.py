@@ -3,12 +3,13 @@
 
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import time
 
 from daemon import open_folder
-from peers import free_port
+from peers import free_port, freeze
 from wire import WAIT, Failure, Skip
 
 CONF = """
@@ -104,9 +105,12 @@ class Directory:
                 self.process.wait()
             self.process = None
 
-    def freeze(self, number):
-        """SIGSTOP, SIGCONT: it has its port and says nothing."""
-        os.kill(self.process.pid, number)
+    def freeze(self):
+        """From now on it has its port and says nothing."""
+        freeze(self.process.pid)
+
+    def thaw(self):
+        os.kill(self.process.pid, signal.SIGCONT)
 
     def close(self):
         self.stop()

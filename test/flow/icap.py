@@ -3,12 +3,12 @@
 
 import os
 import shutil
-import socket
 import subprocess
 import tempfile
 import time
 
-from bascule_flow import WAIT, Failure, Origin, Skip, head
+from bascule_flow import WAIT, Failure, Origin, Skip, connect, head
+from peers import free_port
 
 MODULES = "/usr/lib/x86_64-linux-gnu/c_icap"
 
@@ -169,11 +169,6 @@ Service ex206 srv_ex206.so
 """
 
 
-def _free_port():
-    with socket.create_server(("127.0.0.1", 0)) as sock:
-        return sock.getsockname()[1]
-
-
 class CIcap:
     """Debian's c-icap with its services echo and ex206."""
 
@@ -182,7 +177,7 @@ class CIcap:
         if program is None or not os.path.exists(f"{MODULES}/srv_ex206.so"):
             raise Skip("c-icap is not installed")
         self.dir = tempfile.mkdtemp(prefix="c-icap-")
-        self.port = _free_port()
+        self.port = free_port()
         path = os.path.join(self.dir, "conf")
         with open(path, "w", encoding="ascii") as file:
             file.write(CONF.format(dir=self.dir, port=self.port, modules=MODULES))
@@ -194,9 +189,9 @@ class CIcap:
         end = time.monotonic() + WAIT
         while time.monotonic() < end and self.process.poll() is None:
             try:
-                socket.create_connection(("127.0.0.1", self.port), 1).close()
+                connect(f"127.0.0.1:{self.port}").close()
                 return
-            except ConnectionRefusedError:
+            except OSError:
                 time.sleep(0.02)  # it does not say when it is ready
         self.close()
         raise Failure("c-icap did not start")

@@ -7,8 +7,8 @@ import os
 import subprocess
 import threading
 
-from bascule_flow import (FORWARD, Client, Daemon, Failure, Origin, Skip, answer, connect_head,
-                          equal, get, head, once, program, send_back)
+from bascule_flow import (FORWARD, WAIT, Client, Daemon, Failure, Origin, Skip, answer,
+                          connect_head, equal, get, head, once, program, send_back)
 
 BOTH = """
 workers = @WORKERS@;
@@ -132,7 +132,7 @@ def write_mmdb(path, *pairs):
     tool = os.path.join(os.path.dirname(os.path.abspath(program())), "test/support/write_mmdb")
     if not os.access(tool, os.X_OK):
         raise Skip("write_mmdb was not made")
-    subprocess.run([tool, path, *pairs], check=True, timeout=20)
+    subprocess.run([tool, path, *pairs], check=True, timeout=WAIT)
 
 
 GEO = 'geo = { country = "@DIR@/country.mmdb"; as = "@DIR@/as.mmdb"; };'
@@ -174,7 +174,7 @@ class Staff(Daemon):
     @staticmethod
     def line(name):
         made = subprocess.run(["openssl", "passwd", "-5", "-salt", "s", name], check=True,
-                              capture_output=True, text=True, timeout=20)
+                              capture_output=True, text=True, timeout=WAIT)
         return f"{name}:{made.stdout.strip()}\n"
 
 
@@ -187,12 +187,12 @@ class Gate:
 
     @property
     def users(self):
-        return """users = ( { name = "gate"; kind = "forward_auth"; timeout = "20s";
+        return """users = ( { name = "gate"; kind = "forward_auth"; timeout = "1m";
                               to = "http://127.0.0.1:%d/verify"; } );""" % self.origin.port
 
     def play(self, _request, _link):
         self.asked.set()
-        self.go.wait(15)
+        self.go.wait(6 * WAIT)
         return answer(b"", "Remote-User: ann")
 
     def close(self):

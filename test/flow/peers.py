@@ -7,6 +7,7 @@ import os
 import random
 import select
 import shutil
+import signal
 import socket
 import ssl
 import subprocess
@@ -16,7 +17,7 @@ import time
 
 from daemon import open_folder
 from origin import Origin
-from wire import WAIT, Failure, Skip, Stream, check, head, read_request_head
+from wire import WAIT, Failure, Skip, Stream, check, equal, head, read_request_head
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 
@@ -50,6 +51,24 @@ def free_port(host="127.0.0.1"):
                 return port
         except OSError:
             pass  # taken
+
+
+def freeze(pid):
+    """Stops a process (SIGSTOP), until each of its threads stands still: those that run take
+    their time."""
+
+    def is_stopped():
+        try:
+            for task in os.listdir(f"/proc/{pid}/task"):
+                with open(f"/proc/{pid}/task/{task}/stat", encoding="utf-8") as file:
+                    if file.read().rpartition(")")[2].split()[0] != "T":
+                        return False
+            return True
+        except OSError:
+            return False  # a thread that has ended meanwhile
+
+    os.kill(pid, signal.SIGSTOP)
+    until(is_stopped, "all its threads stand still")
 
 
 # ---- who must not be reached, and who does not answer
@@ -98,15 +117,13 @@ class SilentPort:
     def __init__(self, host="127.0.0.1", port=0):
         self.listening = socket.create_server((host, port), family=family_of(host), backlog=0)
         self.port = self.listening.getsockname()[1]
-        self.fillers = []
-        while True:
-            sock = socket.socket(family_of(host))
+        self.fillers = [socket.socket(family_of(host)) for _ in range(8)]
+        for sock in self.fillers:
             sock.setblocking(False)
             sock.connect_ex((host, self.port))
-            self.fillers.append(sock)
-            if not select.select([], [sock], [], 0.2)[1]:
-                return
-            check(len(self.fillers) < 64, "the backlog is never full")
+        # More than there is room for. However late each is: who comes behind them finds none.
+        until(lambda: select.select([], self.fillers, [], 0)[1], "the backlog fills")
+        check(len(select.select([], self.fillers, [], 0)[1]) < 8, "the backlog is never full")
 
     def close(self):
         for sock in self.fillers:
@@ -414,3 +431,11 @@ def until(question, what):
             raise Failure(f"never happened: {what}")
         time.sleep(0.02)  # counters and files do not say when they change
     return answer
+
+
+def becomes(look, expected, what):
+    """Waits until look() gives what is expected: counters follow what they count."""
+    end = time.monotonic() + WAIT
+    while (found := look()) != expected and time.monotonic() < end:
+        time.sleep(0.02)
+    equal(found, expected, what)

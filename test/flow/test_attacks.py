@@ -112,7 +112,7 @@ def memory_returns(daemon, at_most_kib=8192):
 # ---- many at a time
 
 
-@test("1,000 slow senders, 1,000 slow readers and 3,000 idle ones delay nobody", timeout=60,
+@test("1,000 slow senders, 1,000 slow readers and 3,000 idle ones delay nobody", timeout=120,
       heavy=True)
 def _():
     need_descriptors(16000)
@@ -148,7 +148,7 @@ def _():
         check(found["bascule_connections_open"] > 3900, "they were not kept up")
 
 
-@test("5,000 connections in short order leave nothing behind", timeout=60)
+@test("5,000 connections in short order leave nothing behind")
 def _():
     ways = (
         lambda c: None,                                    # nothing at all
@@ -175,9 +175,9 @@ def _():
             thread.start()
         while any(thread.is_alive() for thread in threads):
             serves_promptly(proxy(), 3)
-        after = proxy().metrics()["bascule_connections_accepted_total"]
-        check(after - before >= 5000, f"only {after - before} connections were accepted")
-    equal(proxy().metrics()["bascule_exchanges_open"], 0, "exchanges left open")
+        until(lambda: proxy().metrics()["bascule_connections_accepted_total"] - before >= 5000,
+              "all connections are accepted")
+    until(lambda: proxy().metrics()["bascule_exchanges_open"] == 0, "no exchange is left open")
 
 
 # ---- on one connection
@@ -229,7 +229,7 @@ def _():
     equal(len(origin().wait_request("/crumbs").body), count, "bytes at the origin")
 
 
-@test("10,000 pipelined requests are answered in order, and delay nobody", timeout=60)
+@test("10,000 pipelined requests are answered in order, and delay nobody")
 def _():
     count = 10000
     with memory_returns(proxy()), client() as c:
@@ -303,7 +303,8 @@ def big_stream(daemon, way, size):
     return count
 
 
-@test("a stream of 1 GB does not delay small requests on the same thread", timeout=60)
+@test("a stream of 1 GB does not delay small requests on the same thread", timeout=120,
+      timely=True)
 def _():
     with Daemon(CONF, ORIGIN=origin().port, WORKERS=1) as daemon:
         size = 1 << 30 if FACTOR == 1 and not is_sanitized(daemon) else 1 << 28

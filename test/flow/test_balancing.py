@@ -290,7 +290,8 @@ def _():
     found = endpoint("skipped", port)
     equal((found["up"], found["failed"], found["picked"]), (False, 2, 2), "the endpoint")
     check(3590000 < found["down_ms"] <= 3600000, f"down for {found['down_ms']} ms")
-    proxy().wait_log(f"warn .*endpoint skipped/127.0.0.1:{port} is down after 2 failures")
+    proxy().wait_log(f"warn .*endpoint skipped/127.0.0.1:{port} is down after 2 failures "
+                     r"\(Connection refused\): skipped for 3600 s")
 
 
 @test("one that ends connections without an answer is skipped too, and another's answers are not")

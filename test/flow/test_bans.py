@@ -5,9 +5,12 @@ import base64
 import itertools
 import json
 import os
+import re
+import subprocess
+import time
 
-from bascule_flow import (FACTOR, Client, Daemon, Origin, answer, ask, check, equal, get,
-                          main, once, test)
+from bascule_flow import (WAIT, Client, Daemon, Origin, answer, ask, check, equal, get, main, once,
+                          program, test)
 from caching import FRONTS, test_fronts, unique
 from judging import STAFF, Staff
 from peers import until
@@ -41,7 +44,7 @@ FILTERS = """(
     { filter = "bans"; table = "who"; count = [ "401", "404" ]; },
     { filter = "bans"; table = "quick"; count = "4xx"; },
     { filter = "bans"; table = "drop"; count = "4xx"; action = "drop"; },
-    { filter = "bans"; table = "tar"; count = "4xx"; action = "tarpit"; delay = "@DELAY@ms";
+    { filter = "bans"; table = "tar"; count = "4xx"; action = "tarpit"; delay = "@DELAY@";
       max_delayed = 1; },
     { filter = "bans"; table = "trial"; count = "4xx"; log_only = true; },
     { filter = "bans"; table = "clients"; count = "bad_request"; },
@@ -78,9 +81,9 @@ def origin():
     return made
 
 
-def start():
+def start(delay="20ms"):
     daemon = Daemon(CONF, ORIGIN=origin().port, NEVER=NEVER,
-                    FILTERS=FILTERS.replace("@DELAY@", str(int(500 * FACTOR))))
+                    FILTERS=FILTERS.replace("@DELAY@", delay))
     os.mkdir(daemon.path("saved"))
     os.chmod(daemon.path("saved"), 0o777)  # whoever the worker process runs as
     return daemon
@@ -94,22 +97,37 @@ def key(name):
     return value, f"X-{name}: {value}"
 
 
-def get_page(front, field):
-    return front.ask(proxy(), origin().port, PAGE, field).status
+def get_page(front, field, daemon=None):
+    return front.ask(daemon or proxy(), origin().port, PAGE, field).status
 
 
-def get_missing(front, field):
-    return front.ask(proxy(), origin().port, MISSING, field).status
+def get_missing(front, field, daemon=None):
+    return front.ask(daemon or proxy(), origin().port, MISSING, field).status
 
 
-def events(event):
-    return proxy().metrics().get(
+def events(event, daemon=None):
+    return (daemon or proxy()).metrics().get(
         f'bascule_filter_events_total{{filter="bans",event="{event}"}}', 0)
 
 
-def listed(table):
-    lines = proxy().command("ban", "list", "--table", table, "--json").splitlines()
+def listed(table, daemon=None):
+    lines = (daemon or proxy()).command("ban", "list", "--table", table, "--json").splitlines()
     return {line["key"]: line for line in map(json.loads, lines)}
+
+
+def explain(daemon, front, *words):
+    """What the running daemon says, who knows of bans."""
+    return subprocess.run([program(), "explain", "--control", daemon.path("control"),
+                           "--listener", front.way.listener, *words], capture_output=True,
+                          text=True, timeout=WAIT, stdin=subprocess.DEVNULL, check=True).stdout
+
+
+def ban(front, table, daemon=None):
+    """The field of somebody who has got banned."""
+    who, field = key(table)
+    get_missing(front, field, daemon)
+    until(lambda: who in listed(table.lower(), daemon), "it is not banned")
+    return field
 
 
 # ---- failures
@@ -195,6 +213,8 @@ def _(front):
               [200, True, True], "status")
         until(lambda: status("wrong") == 403, "it is not banned")
         equal([status("ann"), status("wrong")], [403, 403], "status of who is banned")
+        said = explain(daemon, front, "GET", f"http://127.0.0.1:{origin().port}{PAGE}")
+        check(said.startswith("DENIED with 403 Forbidden: banned by guess"), f"explained: {said}")
 
 
 # ---- what is done
@@ -202,11 +222,9 @@ def _(front):
 
 @test_fronts("drop: no answer, and nothing reaches the origin")
 def _(front):
-    dropped, field = key("Drop")
+    field = ban(front, "Drop")
     path = unique()
-    get_missing(front, field)
     before = events("dropped")
-    until(lambda: dropped in listed("drop"), "it is not banned")
     with front.open(proxy()) as asker:
         stream = asker.start(origin().port, path, field)
         if stream is None:
@@ -216,37 +234,36 @@ def _(front):
     equal((events("dropped") - before, origin().seen(path)), (1, []), "dropped, seen")
 
 
-@test_fronts("tarpit: the answer takes a while, for so many at a time")
+@test_fronts("tarpit: the answer takes a while")
 def _(front):
-    _, field = key("Tar")
-    get_missing(front, field)
+    field = ban(front, "Tar")
     before = events("tarpitted")
-    with front.open(proxy()) as asker:
-        stream = asker.start(origin().port, PAGE, field)
-        until(lambda: events("tarpitted") - before == 1, "it does not wait")
-        equal(get_page(front, field), 403, "the next one, at once")
-        equal(events("tarpitted") - before, 1, "how many wait")
-        response = asker.stream.answer(stream) if stream else asker.stream.read()
-        equal(response.status, 403, "the answer")
+    begun = time.monotonic()
+    equal(get_page(front, field), 403, "the answer")
+    check(time.monotonic() - begun >= 0.019, "it does not wait")
+    equal(events("tarpitted") - before, 1, "how many waited")
 
 
-@test("who leaves the tarpit makes room in it")
+@test("in the tarpit are so many at a time, and who leaves it makes room")
 def _():
-    front = FRONTS[0]
-    _, field = key("Tar")
-    get_missing(front, field)
-    for _ in range(3):
-        before = events("tarpitted")
-        with front.open(proxy()) as asker:
-            until(lambda: asker.start(origin().port, PAGE, field) or
-                  events("tarpitted") > before, "it does not wait")
-            asker.reset()
+    with start("1h") as daemon:
+        for front in FRONTS[:2]:
+            field = ban(front, "Tar", daemon)
+            for _ in range(2):
+                before = events("tarpitted", daemon)
+                with front.open(daemon) as asker:
+                    asker.start(origin().port, PAGE, field)
+                    until(lambda before=before: events("tarpitted", daemon) == before + 1,
+                          "it does not wait")
+                    equal(get_page(front, field, daemon), 403, "the next one, at once")
+                    equal(events("tarpitted", daemon), before + 1, "how many wait")
+                    asker.reset()
+                until(lambda: daemon.metrics()["bascule_exchanges_open"] == 0, "it has left")
 
 
 @test("who is in the tarpit does not keep the process from stopping")
 def _():
-    filters = FILTERS.replace("@DELAY@ms", "1h")
-    with Daemon(CONF, ORIGIN=origin().port, NEVER=NEVER, FILTERS=filters) as daemon:
+    with start("1h") as daemon:
         daemon.command("ban", "add", "x", "--table", "tar")
         with Client(daemon.address("web")) as client:
             client.send(get(PAGE, "X-Tar: x"))
@@ -257,8 +274,7 @@ def _():
 
 @test_fronts("log only: nobody is kept out, and who would be is counted")
 def _(front):
-    _, field = key("Trial")
-    get_missing(front, field)
+    field = ban(front, "Trial")
     before = events("would_deny")
     equal([get_page(front, field) for _ in range(3)], [200] * 3, "status")
     equal(events("would_deny") - before, 3, "would_deny")
@@ -287,6 +303,31 @@ def _():
     check('bascule_ban_keys{ban="who"}' in proxy().metrics(), "there are no metrics")
 
 
+@test_fronts("explain says by which ban somebody is kept out, and until when")
+def _(front):
+    url = f"http://127.0.0.1:{origin().port}{PAGE}" if front.way.listener == "out" \
+        else f"http://shop.test{PAGE}"
+
+    def explained(field):
+        return explain(proxy(), front, "--header", field, "GET", url).splitlines()[0]
+
+    who, field = key("Who")
+    check(explained(field).startswith("ALLOWED"), f"before: {explained(field)!r}")
+    proxy().command("ban", "add", who, "--table", "who", "--for", "2h")
+    listing = proxy().command("ban", "list", "--table", "who")
+    until_when = re.search(rf"\b{who} .*(until \S+ \S+ UTC)", listing)[1]
+    found = explained(field)
+    check(re.fullmatch(r"DENIED with 403 Forbidden: banned by who \(\S+/bascule\.conf:\d+\) "
+                       + until_when, found), f"banned: {found!r}")
+    proxy().command("ban", "remove", who, "--table", "who")
+    check(explained(field).startswith("ALLOWED"), "after it was removed")
+    equal(explained(ban(front, "Drop")).partition(": ")[0], "DROPPED without an answer", "dropped")
+    check(explained(ban(front, "Trial")).startswith("ALLOWED"), "log only")
+    check("note       who is banned only the daemon knows" in
+          proxy().command("explain", "--listener", front.way.listener, "GET", url),
+          "what is said without the daemon")
+
+
 @test("what list --json writes can be imported, many lines at a time")
 def _():
     path = proxy().path("many.json")
@@ -305,9 +346,27 @@ def _():
         proxy().command("ban", "remove", f"import-{i}", "--table", "who")
 
 
+@test("the list tells until which second somebody is banned, and for which time")
+def _():
+    path = proxy().path("often.json")
+    often = { 1: "1st", 2: "2nd", 3: "3rd", 11: "11th", 21: "21st", 112: "112th" }
+    with open(path, "w", encoding="utf-8") as file:
+        for times in often:
+            print(json.dumps({"table": "who", "key": f"often-{times}", "until": 4102444801,
+                              "times": times}), file=file)
+    proxy().command("ban", "import", path)
+    shown = proxy().command("ban", "list")
+    for times, word in often.items():
+        check(re.search(fr"^who +often-{times} +until 2100-01-01 00:00:01 UTC  .*, {word} time$",
+                        shown, re.MULTILINE), shown)
+        proxy().command("ban", "remove", f"often-{times}", "--table", "who")
+
+
 @test("saved bans outlive a restart")
 def _():
     with start() as daemon:
+        equal(daemon.command("ban", "list"), "nobody is banned\n", "the list at first")
+        equal(daemon.command("ban", "list", "--json"), "", "the same for programs")
         daemon.command("ban", "add", "stays", "--table", "who")
         daemon.command("ban", "add", "goes", "--table", "drop")
         daemon.stop()

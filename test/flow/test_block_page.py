@@ -31,7 +31,9 @@ listeners = (
     { name = "out"; mode = "forward"; listen = "127.0.0.1:0"; policy = "office";
       allow_destination = "127.0.0.0/8"; contact = "mailto:it@example.com"; },
     { name = "own"; mode = "forward"; listen = "127.0.0.1:0"; policy = "office";
-      error_page = "@PAGES@/out.html"; contact = "https://help.example/form?kind=web"; },
+      error_page = "@PAGES@/out.html"; contact = "https://help.example/form?kind=web";
+      allow_destination = "127.0.0.0/8"; },
+    { name = "closed"; mode = "forward"; listen = "127.0.0.1:0"; allow_client = "192.0.2.0/24"; },
     { name = "web"; mode = "reverse"; listen = "127.0.0.1:0"; error_page = "@PAGES@/web.html"; }
 );
 groups = (
@@ -114,10 +116,14 @@ def _():
     equal((record["id"], record["rule"], record["status"]), (reference, "no-games", 451), "the log")
 
 
-@test("a rule without a name is called by its place")
+@test("a rule without a name is called by its place in the log; no page names files")
 def _():
-    page = refused("out", "http://nameless.test/", BROWSER).body.decode()
-    check(re.search(r"<dt>Rule</dt><dd>bascule\.conf:\d+</dd>", page), page[-500:])
+    for listener, url in (("out", "http://nameless.test/page"), ("closed", "http://any.test/")):
+        for fields in ([BROWSER], []):
+            found = refused(listener, url, *fields).body.decode()
+            check("bascule.conf" not in found and "<dt>Rule" not in found and
+                  '"rule"' not in found, found[-500:])
+    refused("out", "http://nameless.test/", BROWSER)
     record = proxy().wait_record("http://nameless.test/")
     check(re.search(r"bascule\.conf:\d+$", record["rule"]), record["rule"])
 
@@ -134,8 +140,8 @@ def _():
     found = refused("out", "http://games.test/json", status=451)
     equal(found.get("Content-Type"), "application/problem+json", "type")
     problem = json.loads(found.body)
-    equal((problem["status"], problem["why"], problem["detail"], problem["rule"]),
-          (451, "Gl\u00fccksspiel & <games>", "Gl\u00fccksspiel & <games>", "no-games"), "members")
+    equal((problem["status"], problem["detail"], problem["rule"], "why" in problem),
+          (451, "Gl\u00fccksspiel & <games>", "no-games", False), "members")
     equal(problem["instance"], f"#exchange-{problem['id']}", "instance")
     check(problem["contact"].endswith(problem["id"]), problem["contact"])
 
@@ -156,7 +162,7 @@ def _():
     check("<c>" not in page, "the URL is markup")
 
 
-@test("a site's page comes before its listener's; failures have one too, without a contact")
+@test("a site's page comes before its listener's; failures have one too, with no review to ask for")
 def _():
     with Client(proxy().address("web")) as client:
         equal(client.ask(get("/", BROWSER, host="one.test")).body, b"<p>listener 502</p>", "one")
@@ -166,6 +172,8 @@ def _():
               "a rule of a site")
     check(b"it@example.com" not in refused("out", f"http://127.0.0.1:{dead().port}/", BROWSER,
                                            status=502).body, "a contact for a failure")
+    page = refused("own", f"http://127.0.0.1:{dead().port}/", BROWSER, status=502).body.decode()
+    check(link(page, "contact").startswith("https://help.example/"), "a page of one's own has it")
 
 
 @test("a reload brings a new page; a bad one is refused with its line, and the old one stays")

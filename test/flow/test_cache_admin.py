@@ -7,6 +7,7 @@ import threading
 
 from bascule_flow import (FORWARD, REVERSE, WAIT, WAYS, Daemon, Origin, answer, ask, check, equal,
                           get, main, once, post, test)
+from peers import becomes, until
 
 CONF = """
 workers = 2;
@@ -86,8 +87,8 @@ def entry(address, *words, of=None):
 
 def on_disk(address, of):
     """Waits until all that is stored under the URL is on disk."""
-    while not all("disk" in each["where"] for each in entry(address, of=of)["objects"]):
-        pass
+    until(lambda: all("disk" in each["where"] for each in entry(address, of=of)["objects"]),
+          f"{address} is on disk")
 
 
 def grown(after, before, *path):
@@ -115,14 +116,18 @@ for each_way in WAYS:
         ask(proxy().address(way.listener),
             post(way.target(origin(), f"/{way.name}/post"), b"content",
                  host=way.host(origin())), "POST")
-        after, name = page(), "www" if way.name == "reverse" else "out"
+        name = "www" if way.name == "reverse" else "out"
         wanted = {"hit": (2, 2000), "validated": (2, 2000), "miss": (2, 2000), "pass": (1, 1000),
                   "stale": (0, 0), "joined": (0, 0)}
-        for kind, (requests, content) in wanted.items():
-            for now, then, where in ((after["modes"][way.name], before["modes"][way.name], "mode"),
-                                     (site(after, name), site(before, name), "site")):
-                equal((grown(now, then, kind, "requests"), grown(now, then, kind, "bytes")),
-                      (requests, content), f"{kind} of the {where}")
+
+        def all_grown():
+            after = page()
+            return [{kind: (grown(now, then, kind, "requests"), grown(now, then, kind, "bytes"))
+                     for kind in wanted}
+                    for now, then in ((after["modes"][way.name], before["modes"][way.name]),
+                                      (site(after, name), site(before, name)))]
+
+        becomes(all_grown, [wanted, wanted], "growth of the mode and of the site")
         now = proxy().metrics()
         equal(now["bascule_cache_misses_total"] - metrics["bascule_cache_misses_total"], 4,
               "bascule_cache_misses_total")
@@ -130,7 +135,7 @@ for each_way in WAYS:
             equal(now["bascule_cache_requests_total" + labels] -
                   metrics["bascule_cache_requests_total" + labels], 2, f"hits {labels}")
         labels = f'{{site="{name}",mode="{way.name}",result="pass"}}'
-        equal(now["bascule_cache_site_bytes_total" + labels], site(after, name)["pass"]["bytes"],
+        equal(now["bascule_cache_site_bytes_total" + labels], site(page(), name)["pass"]["bytes"],
               "metric of the site")
 
 
@@ -149,18 +154,20 @@ def _():
     for each in threads:
         each.start()
     check(begun.wait(WAIT), "the origin was never asked")
-    while proxy().metrics()["bascule_cache_collapsed_total"] < 2:
-        pass
+    until(lambda: proxy().metrics()["bascule_cache_collapsed_total"] >= 2, "two wait")
     released.set()
     for each in threads:
         each.join(WAIT)
     origin().on("/joined", answer(b"", status="503 Service Unavailable"))
     proxy().command("purge", "--soft", url("/joined"))
     fetch(REVERSE, "/joined")
-    after = page()
-    numbers = {kind: grown(site(after, "www"), site(before, "www"), kind, "requests")
-               for kind in ("joined", "miss", "stale", "hit")}
-    equal(numbers, {"joined": 2, "miss": 1, "stale": 1, "hit": 0}, "requests")
+
+    def numbers():
+        after = page()
+        return {kind: grown(site(after, "www"), site(before, "www"), kind, "requests")
+                for kind in ("joined", "miss", "stale", "hit")}
+
+    becomes(numbers, {"joined": 2, "miss": 1, "stale": 1, "hit": 0}, "requests")
 
 
 @test("a site that is not cached has no numbers, nor has a route that is not")
@@ -181,7 +188,7 @@ def _():
                   "www", "out", "%"):
         check(words in text, f"nothing on {words!r} in {text}")
     check("\ncache " in proxy().command("status"), "nothing in status")
-    equal(proxy().status()["cache"], page()["modes"], "status --json")
+    becomes(lambda: proxy().status()["cache"] == page()["modes"], True, "status --json is the same")
 
 
 @test("objects and bytes of stores are told, also as metrics")
@@ -207,18 +214,18 @@ def _():
     with Daemon(more, ORIGIN=origin().port, MORE="") as daemon:
         fetch(REVERSE, "/a", of=daemon)
         fetch(REVERSE, "/b", of=daemon, host="brief.test")
+        becomes(lambda: [site(page(daemon), name)["requests"] for name in ("www", "brief")], [1, 1],
+                "requests of the sites")
         before = page(daemon)
-        equal(site(before, "brief")["requests"], 1, "requests of the site")
         daemon.reload()
         equal((page(daemon)["modes"], page(daemon)["sites"]), (before["modes"], before["sites"]),
               "after a reload")
         daemon.reload(CONF)
-        while any("brief" in str(each) for each in page(daemon)["sites"]):
-            pass
+        until(lambda: not any("brief" in str(each) for each in page(daemon)["sites"]),
+              "the site is gone")
         fetch(REVERSE, "/c", of=daemon, host="named.test")
-        after = page(daemon)
-        equal(after["modes"]["reverse"]["requests"], 3, "requests of the mode")
-        equal(site(after, "www")["requests"], 1, "requests of the other site")
+        becomes(lambda: page(daemon)["modes"]["reverse"]["requests"], 3, "requests of the mode")
+        equal(site(page(daemon), "www")["requests"], 1, "requests of the other site")
 
 
 @test("without stores bascule cache says that nothing is cached")
@@ -326,8 +333,7 @@ def _():
         on_disk(url("/kept/vary"), daemon)
         equal(daemon.stop(), 0, "exit status")
         daemon.start_again()
-        while page(daemon)["stores"][0]["state"] != "ready":
-            pass
+        until(lambda: page(daemon)["stores"][0]["state"] == "ready", "the disk is ready")
         told = entry(url("/kept"), of=daemon)["objects"][0]
         equal((told["where"], told["bytes"], told["served"]), ("disk", len(BODY), "yes"), "entry")
         told = entry(url("/kept/vary"), of=daemon)["objects"]

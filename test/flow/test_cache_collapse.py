@@ -2,6 +2,7 @@
 """Many ask for the same at once: one fetch, which all read as it arrives, each at its own speed
 (cache/fill.h, modes/look_up.c, modes/fetch.c)."""
 
+import itertools
 import os
 import threading
 
@@ -71,7 +72,7 @@ class Crowd:
             asker.close()
 
 
-@test_fronts("300 who ask at once make one request upstream, and get all of it", timeout=40)
+@test_fronts("300 who ask at once make one request upstream, and get all of it")
 def _(front):
     it = Page(origin(), FRESH, body="x" * 70000 + "@N@")
     it.hold()
@@ -122,14 +123,12 @@ def _():
 
 @test("when the answer turns out to be private, each gets one of its own")
 def _():
-    count = []
-
-    def serve(_request, _link):
-        count.append(1)
-        return answer(b"for number %d" % len(count), "Cache-Control: private")
-
     for front in (WEB, WEB2, OUT):
-        count.clear()
+        numbers = itertools.count(1)
+
+        def serve(_request, _link, numbers=numbers):
+            return answer(b"for number %d" % next(numbers), "Cache-Control: private")
+
         it = Trickle(origin(), other=serve, length=9)
         before = collapsed()
         crowd = Crowd(front, it.path, 30)
@@ -330,7 +329,7 @@ def _():
     slow_and_fast(proxy(), 4_000_000, False)
 
 
-@test("who reads slowly does not hold up who reads fast: kept on disk", timeout=40)
+@test("who reads slowly does not hold up who reads fast: kept on disk")
 def _():
     with Daemon(CONF, ORIGIN=origin().port,
                 STORE='path = "@DIR@/store"; disk = "64M"; segment = "4M"; min_free = "0";'
@@ -339,7 +338,7 @@ def _():
         slow_and_fast(daemon, 12_000_000, False)
 
 
-@test("thousands of readers come and go; what stays gets all of it", timeout=60)
+@test("thousands of readers come and go; what stays gets all of it")
 def _():
     size = 300_000
     blob = os.urandom(size)
@@ -377,18 +376,19 @@ def _():
     equal(is_hit(ask(WEB, it)).body == blob, True, "whether all of it was stored")
 
 
-@test("those who leave cannot leave any number of fetches behind", timeout=60)
+@test("those who leave cannot leave any number of fetches behind")
 def _():
     count = 300
     may_go = threading.Event()
     path = unique("finish/page")
 
     def serve(_request, _link):
-        may_go.wait(WAIT)
+        may_go.wait(6 * WAIT)
         return answer(b"data", FRESH)
 
     for i in range(count):
         origin().on(f"{path}-{i}", serve)
+    until(lambda: proxy().metrics()["bascule_exchanges_open"] == 0, "nobody else is there")
     clients = []
     for i in range(count):
         clients.append(WEB.open(proxy()))
@@ -398,7 +398,7 @@ def _():
     aborts = proxy().metrics()["bascule_client_aborts_total"]
     for client in clients:
         client.reset()
-    until(lambda: proxy().metrics()["bascule_client_aborts_total"] == aborts + count,
+    until(lambda: proxy().metrics()["bascule_client_aborts_total"] >= aborts + count,
           "all are gone")
     may_go.set()
     if_cached = "Cache-Control: only-if-cached"

@@ -3,7 +3,7 @@
 (modes/fetch*.c, modes/keep*.c; RFC 9111 sections 4.2.4 and 4.3)."""
 
 from bascule_flow import REVERSE, Daemon, Origin, answer, check, equal, head, main, once, test
-from caching import Front, Page, outcome, test_fronts, unique
+from caching import FRONTS, Front, Page, outcome, test_fronts, unique
 from peers import until
 
 CONF = """
@@ -33,11 +33,20 @@ def ask(front, path, *fields, **more):
     return front.ask(proxy(), origin().port, path, *fields, **more)
 
 
+@once
+def ageing():
+    """A page for each front, which all get stale in one second."""
+    pages = {front: Page(origin(), "Cache-Control: max-age=1, stale-if-error=600")
+             for front in FRONTS}
+    for front, it in pages.items():
+        ask(front, it.path)
+        it.is_down = True
+    return pages
+
+
 @test_fronts("a stale answer that stands in tells its age")
 def _(front):
-    it = Page(origin(), "Cache-Control: max-age=1, stale-if-error=60")
-    ask(front, it.path)
-    it.is_down = True
+    it = ageing()[front]
     found = []
 
     def is_stale():

@@ -9,8 +9,8 @@ import zipfile
 import zlib
 
 from bascule_flow import (WAIT, Client, CutShort, Daemon, Failure, Origin, Skip, answer,
-                          answer_chunked, ask, check, chunks, equal, get, head, main, once, post,
-                          test)
+                          answer_chunked, ask, check, chunks, equal, get, head, main, once, one_of,
+                          post, test)
 from caching import FRONTS, test_fronts, unique
 from clamd import EICAR, NAME, Clamd, ScriptedClamd, judge
 from h2 import WINDOW, h2c, request
@@ -258,7 +258,8 @@ def _():
     origin().on(path, answer(EICAR))
     ask(proxy().address("web"), get(path, "Accept: text/html"))
     record = proxy().wait_record(path)
-    check(f"clamd:{NAME}" in str(record), f"no name in the record: {record}")
+    equal((record["rule"], record["filters"]),
+          (f"clamd:{NAME}", f"clamd: download has {NAME} in it"), "rule, and what filters did")
     proxy().wait_log(f"{NAME} found in the download of site.test{path} for client 127")
 
 
@@ -419,7 +420,7 @@ def outcome(daemon, body):
 LONG = filler(1500 * K)
 
 
-@test("no verdict: closed refuses, open passes", timeout=40)
+@test("no verdict: closed refuses, open passes")
 def _():
     scripts = (
         lambda talk: talk.all() and talk.say(b"HELLO\0"),
@@ -452,7 +453,8 @@ def _():
     server = ScriptedClamd(lambda talk: talk.all() and talk.sock.recv(1))
     with odd('timeout = "50ms"; retry = "1ms";', server.address) as daemon:
         equal(outcome(daemon, b"short"), 503, "short content")
-        equal(outcome(daemon, LONG), "cut", "long content")
+        # 503 if it says nothing from the beginning: nothing is on its way then.
+        one_of(outcome(daemon, LONG), ("cut", 503), "long content")
     server.close()
 
 
@@ -468,7 +470,7 @@ def _():
     good.close()
 
 
-@test("clamd is killed while it scans, and comes back", timeout=40)
+@test("clamd is killed while it scans, and comes back")
 def _():
     own = Clamd()
     try:

@@ -126,6 +126,18 @@ def _():
     equal([rule["is"] for rule in told["policies"][0]["rules"]], [False, True], "rules")
 
 
+@test("a host without a site is named, and the page keeps no rule")
+def _():
+    text = explain(proxy(), "--listener", "web", "GET", "http://else.test/")
+    equal(text.splitlines()[0], "DENIED with 421 Misdirected Request: no site here has the host "
+          "else.test", "first line")
+    with Client(proxy().address("web")) as client:
+        response = client.ask(get("/", host="else.test"))
+    equal((response.status, "rule" in json.loads(response.body)), (421, False), "the answer")
+    check("no site here has the host else.test" in
+          explain(proxy(), json.loads(response.body)["id"]), "the trail does not say it")
+
+
 @test("route, servers and how they are come with it")
 def _():
     told = json.loads(explain(proxy(), "--json", "GET", "http://shop.test/a"))
@@ -199,7 +211,7 @@ def _():
             (("--listener", "wed", "GET", "http://shop.test/"), 'did you mean "web"'),
             (("--header", "x", "GET", "http://shop.test/"), "User-Agent: curl"),
             ((), "METHOD URL"),
-            (("xyz",), "16 hexadecimal digits")):
+            (("xyz",), "16 hexadecimal digits"), (("http://shop.test/",), "by METHOD URL")):
         error = explain(proxy(), *words, status=1)
         check(hint in error, f"explain {words}: {error}")
 

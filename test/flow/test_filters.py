@@ -21,7 +21,8 @@ FILTERS = """
 
 CONF = """
 workers = 1;
-access_logs = ( { name = "all"; to = "@DIR@/access.log"; format = "%{method} %{target} %{end}"; } );
+access_logs = ( { name = "all"; to = "@DIR@/access.log";
+                  format = "%{method} %{target} %{end} \\"%{filters}\\""; } );
 listeners = (
     { name = "web"; mode = "reverse"; listen = "127.0.0.1:0"; @FILTERS@ },
     { name = "out"; mode = "forward"; listen = "127.0.0.1:0"; @FILTERS@
@@ -107,6 +108,13 @@ def _():
     equal(seen.get("X-Site"), "all", "X-Site")
 
 
+def wait_line(line):
+    """Waits for a line of the access log."""
+    with open(proxy().path("access.log"), encoding="ascii") as file:
+        seen = []
+        until(lambda: line + "\n" in seen or seen.extend(file), "the line in the log")
+
+
 # ---- body_limit
 
 
@@ -138,6 +146,7 @@ def _():
     equal(ask(address(REVERSE), post("/small/x", b"x" * 11), "POST").status, 413, "over 10")
     equal(ask(address(REVERSE), post("/small/x", b"x" * 10), "POST").status, 200, "10")
     equal([len(r.body) for r in origin().seen("/small/x")], [10], "what arrived")
+    wait_line('POST /small/x limit "body_limit: over max"')
 
 
 # ---- redirect
@@ -172,10 +181,7 @@ def _():
         response = client.ask(get("/old/page"))
         equal((response.status, response.get("Location")), (301, "/new/old/page"), "answer")
         equal(client.ask(get("/after")).status, 200, "status of the next")
-    with open(proxy().path("access.log"), encoding="ascii") as file:
-        seen = []
-        until(lambda: "GET /old/page answered\n" in seen or seen.extend(file),
-              "the line in the log")
+    wait_line('GET /old/page answered "redirect"')
 
 
 main()

@@ -188,7 +188,7 @@ def _():
         c.reset_stream(stream)
         until(lambda: seen, "the origin notices")
         equal(c.ask(request()).status, 200, "status of another")
-        until(lambda: proxy().metrics()["bascule_client_aborts_total"] == before + 1, "the count")
+        until(lambda: proxy().metrics()["bascule_client_aborts_total"] > before, "the count")
 
 
 # ---- many streams
@@ -274,7 +274,7 @@ def _():
         equal(c.ask(request("/echo", method="POST"), bytes(5000)).body, bytes(5000), "content")
 
 
-@test("who is more urgent is sent first (RFC 9218)")
+@test("who is more urgent is sent first (RFC 9218)", timely=True)
 def _():
     origin().on("/wide", answer(bytes(1_000_000)))
     with client([(Setting.INITIAL_WINDOW_SIZE, 2**30)]) as c:
@@ -283,10 +283,11 @@ def _():
         c.until(lambda: c.credit == 0, "the connection's window is full")
         early = c.open(request("/wide", ("priority", "u=0")))
         c.head(early)
-        c.ping()
         before = c.answers[late].received
-        c.give_credit(0, 300_000)
-        c.until(lambda: c.credit == 0, "the connection's window is full")
+        for _ in range(20):
+            c.ping()  # the urgent one's next piece comes from the origin
+            c.give_credit(0, 15_000)
+            c.until(lambda: c.credit == 0, "the connection's window is full")
         got = c.answers[early].received
         check(got > 200_000 > c.answers[late].received - before,
               f"urgent {got}, other {c.answers[late].received - before}")
@@ -332,14 +333,14 @@ def _():
         c.expect_end(Error.NO_ERROR)
 
 
-@test("an idle connection ends with GOAWAY")
+@test("an idle connection ends with GOAWAY", timely=True)
 def _():
     with client(listener="hasty") as c:
         equal(c.ask(request()).status, 200, "status")
         c.expect_end(Error.NO_ERROR)
 
 
-@test("a head that never ends, and a preface that never comes, have a deadline")
+@test("a head that never ends, and a preface that never comes, have a deadline", timely=True)
 def _():
     with client(listener="hasty") as c:
         c.put(Kind.HEADERS, END_STREAM, 1, b"\x82")
@@ -352,7 +353,7 @@ def _():
 # ---- the end
 
 
-@test("a stop finishes the streams, and says GOAWAY", timeout=40)
+@test("a stop finishes the streams, and says GOAWAY")
 def _():
     held = Held("/held")
     with start() as daemon, client(daemon=daemon) as c:
@@ -366,10 +367,12 @@ def _():
         equal(c.answer(stream).body, b"halfdone", "content")
         equal(c.end(), Error.NO_ERROR, "error")
         equal(c.goaway[0], stream, "the last stream")
+        c.close()
         stopping.join(WAIT)
 
 
-@test("a reload disturbs no stream; without its listener a connection ends when they have")
+@test("a reload disturbs no stream; without its listener a connection ends when they have",
+      timely=True)
 def _():
     held = Held("/held")
     with start() as daemon, client(daemon=daemon) as c, \
@@ -464,7 +467,7 @@ def _():
         check(run("nghttp", "-d", path, "--trailer", "x-sum: 1", base + "/echo") == BLOB, "echo")
 
 
-@test("h2load: every request of many streams succeeds", timeout=60)
+@test("h2load: every request of many streams succeeds")
 def _():
     for listener, scheme in (("web", "http"), ("tls", "https")):
         found = run("h2load", "-n", "2000", "-c", "8", "-m", "32",

@@ -34,7 +34,7 @@ class Service:
     def __init__(self):
         if grpc is None:
             raise Skip("Python has no grpc here")
-        self.cancelled = threading.Event()
+        self.arrived, self.cancelled = threading.Event(), threading.Event()
         self.pool = concurrent.futures.ThreadPoolExecutor(32)
         self.server = grpc.server(self.pool)
         self.server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("test.Echo", {
@@ -72,6 +72,7 @@ class Service:
 
     def wait(self, _data, context):
         context.add_callback(self.cancelled.set)
+        self.arrived.set()
         self.cancelled.wait(WAIT)
         return b""
 
@@ -171,7 +172,8 @@ def _():
     service()
     with channel() as c:
         future = c.unary_unary("/test.Echo/Wait").future(b"", timeout=60)
-        check(not service().cancelled.wait(0.3), "given up too soon")
+        check(service().arrived.wait(WAIT), "it never reaches the server")
+        check(not service().cancelled.wait(0.1), "given up too soon")
         future.cancel()
         check(service().cancelled.wait(WAIT), "the server goes on")
 

@@ -236,7 +236,7 @@ def _():
         server.close()
 
 
-@test("CONNECT: an idle tunnel ends by its deadline, and the connection goes on")
+@test("CONNECT: an idle tunnel ends by its deadline, and the connection goes on", timely=True)
 def _():
     with client("idle") as c:
         stream = opened(c, echo_server().port)

@@ -1,10 +1,15 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Origins are hostile too: what is wrong is 502, and nothing of it is believed later."""
 
+import fcntl
+import select
+import struct
+import termios
 import threading
 
 from bascule_flow import (WAIT, WAYS, Client, CutShort, Daemon, Origin, answer, both, both_modes,
                           canned, check, chunks, equal, get, head, main, once, one_of, test)
+from peers import until
 
 origin = once(Origin)
 
@@ -180,6 +185,12 @@ def _(way):
         check(b"EVIL" not in c.received, "the client saw some of it")
 
 
+def has_arrived(stream):
+    """Whether the peer's kernel has all that was sent, or the peer has ended the stream."""
+    unacknowledged, = struct.unpack("i", fcntl.ioctl(stream.sock, termios.TIOCOUTQ, bytes(4)))
+    return unacknowledged == 0 or select.select([stream.sock], [], [], 0)[0]
+
+
 @both("bytes that come while the connection is idle are not the next answer")
 def _(way):
     idle = threading.Event()
@@ -189,6 +200,7 @@ def _(way):
         link.send(answer(b"good"))
         idle.wait(WAIT)
         link.try_send(answer(b"EVIL"))
+        until(lambda: has_arrived(link), "the bytes arrive")
         sent.set()
 
     origin().on("/idle", handler)

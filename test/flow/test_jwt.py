@@ -205,7 +205,8 @@ def _():
     fetched, start = len(idp().seen("/keys")), time.monotonic()
     for _number in range(20):
         equal(ask_with(issuer().token("stranger"), listener="far").status, 401, "a stranger's")
-    check(len(idp().seen("/keys")) <= fetched + 1 + time.monotonic() - start,
+    # One a second; another may have been under way when we began to count.
+    check(len(idp().seen("/keys")) <= fetched + 2 + time.monotonic() - start,
           "tokens of strangers make us fetch all the time")
 
 

@@ -19,7 +19,7 @@ listeners = (
     { name = "few"; mode = "reverse"; listen = "127.0.0.1:0"; max_connections = 3; },
     { name = "three"; mode = "reverse"; listen = "127.0.0.1:0"; limits = { requests = 3; }; },
     { name = "unlimited"; mode = "reverse"; listen = "127.0.0.1:0"; limits = { drain = "64K"; };
-      timeouts = { body = "1s"; }; },
+      timeouts = { body = "1m"; }; },
     { name = "small"; mode = "reverse"; listen = "127.0.0.1:0";
       limits = { memory = "256K"; head = "64K"; line = "60K"; fields = 1000; }; }
 );

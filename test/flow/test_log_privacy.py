@@ -172,6 +172,14 @@ def _():
     check(re.fullmatch("c[0-9a-f]{16}", match[1]), match[0])
     match = proxy().wait_log(r'listener "open-port": client (\S+): it is not in allow_client')
     equal(match[1], "127.0.0.66", "a client that may be told")
+    login = base64.b64encode(b"ann.example:wrong").decode()
+    for listener, client_ip, user in (("named", r"127\.0\.0\.66", r"ann\.example"),
+                                      ("known", "c[0-9a-f]{16}", "u[0-9a-f]{16}"),
+                                      ("nobody", r"127\.0\.0\.66", "-")):
+        with Client(proxy().address(listener), source="127.0.0.66") as client:
+            equal(client.ask(get("/", f"Authorization: Basic {login}")).status, 401, listener)
+        proxy().wait_log(f'listener "{listener}": client {client_ip}: login failed: '
+                         f'wrong password: users "staff", user "{user}"')
 
 
 @test("a key that is gone refuses the reload, and the old one serves on")

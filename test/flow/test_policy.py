@@ -11,8 +11,8 @@ import threading
 import time
 
 import judging
-from bascule_flow import (FORWARD, REVERSE, Client, Daemon, Origin, answer, both, check, equal, get,
-                          main, once, test)
+from bascule_flow import (FORWARD, REVERSE, WAIT, Client, Daemon, Origin, answer, both, check,
+                          equal, get, main, once, test)
 from judging import UPGRADE, rule_of
 from peers import until
 
@@ -334,7 +334,7 @@ def _(way):
 
     def hold(request, link):
         here.release()
-        check(gate.wait(30), "the gate opens")
+        check(gate.wait(4 * WAIT), "the gate opens")
         return answer(b"held")
 
     paths = [f"/atonce-{way.name}-{n}" for n in range(2)]
@@ -343,7 +343,7 @@ def _(way):
     with Client(proxy().address(way.listener)) as one, Client(proxy().address(way.listener)) as two:
         for client, path in zip((one, two), paths):
             client.send(get(way.target(origin(), path), host=way.host(origin())))
-            check(here.acquire(timeout=20), "it is at the origin")
+            check(here.acquire(timeout=WAIT), "it is at the origin")
         equal(ask(way, "/atonce-third").status, 429, "a third one")
         gate.set()
         equal((one.read().status, two.read().status), (200, 200), "those that were in")

@@ -267,8 +267,9 @@ def _():
     with tunnels(DENY_BAD, wait="200ms") as daemon:
         hello = client_hello("bad.test")
         for first in (1, 3, 60, len(hello) - 1):
-            with open_tunnel(daemon) as client:
-                client.send(hello[:first])
+            with Client(daemon.address("out")) as client:
+                client.send(connect_head(f"127.0.0.1:{echo().port}") + hello[:first])
+                equal(client.read("CONNECT").status, 200, "status")
                 check(client.has_ended(), f"{first} bytes of it, and then nothing")
         with open_tunnel(daemon) as client:
             check(client.echoes(b"SSH-2.0-x\r\n"), "what is no TLS flows")

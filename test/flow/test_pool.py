@@ -69,6 +69,12 @@ def link_used(target="/", host="kept.test"):
         return int(response.body)
 
 
+def settle():
+    """Until the only thread has done what it was at when it answered last: it answers again."""
+    with client() as c:
+        equal(c.ask(get("/%zz")).status, 400, "status")
+
+
 def held(origin, count, host):
     """So many exchanges at a time, ended one after the other. The numbers of their connections."""
     gates = [threading.Event() for _ in range(count)]
@@ -87,6 +93,7 @@ def held(origin, count, host):
         gate.set()
         numbers.append(int(c.read().body))
         c.close()
+    settle()
     origin.forget()
     return numbers
 
@@ -278,8 +285,9 @@ def _():
 @test("after an early answer, with content unread, a connection is not used again")
 def _():
     def early(_request, link):
-        link.give_up_body()
         link.send(answer(b"%d" % link.number, status="403 Forbidden"))
+        link.give_up_body()
+        link.rest()
 
     kept().on("/early", early, at="head")
     with client() as c:

@@ -2,15 +2,13 @@
 """TCP forwards: bytes as they are, ends as they come, PROXY headers, reloads (modes/port.c)."""
 
 import hashlib
-import json
 import os
 import socket
 import threading
-import time
 
 from bascule_flow import (WAIT, Client, Daemon, Failure, Stream, check, connect, equal, main, once,
                           test)
-from peers import DeadPort
+from peers import DeadPort, free_port, until
 
 
 class Backend:
@@ -69,12 +67,7 @@ backend = once(Backend)
 dead = once(DeadPort)
 
 
-@once
-def extra():
-    """A port for a listener that comes and goes."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return sock.getsockname()[1]
+extra = once(free_port)  # for a listener that comes and goes
 
 
 @once
@@ -90,20 +83,12 @@ def pair(listener="plain"):
 
 def records(listener):
     """The access records of a listener so far."""
-    with open(proxy().path("access.log"), encoding="utf-8") as file:
-        found = [json.loads(line) for line in file]
-    return [record for record in found if record["listener"] == listener]
+    return [record for record in proxy().records() if record["listener"] == listener]
 
 
 def next_record(listener, known):
     """The record behind those that are known already, once it is there."""
-    end = time.monotonic() + WAIT
-    while time.monotonic() < end:
-        found = records(listener)
-        if len(found) > len(known):
-            return found[len(known)]
-        time.sleep(0.02)  # a file does not say when it grows
-    raise Failure(f"the access log has no new line of {listener}")
+    return until(lambda: records(listener)[len(known):], f"a new line of {listener}")[0]
 
 
 def was_reset(stream):
@@ -345,15 +330,15 @@ def _():
 @test("a record says who, where to, how much and how it ended")
 def _():
     client, server = pair("v1")
-    server.line("a PROXY header")
-    known = records("v1")
+    port = int(server.line("a PROXY header").split()[4])
     client.send(b"12345")
     server.exactly(5)
     server.send(b"123")
     client.exactly(3)
     server.close()
     client.close()
-    record = next_record("v1", known)
+    record = until(lambda: next((r for r in records("v1") if r["client_port"] == port), None),
+                   "its line")
     equal(record["mode"], "port", "mode")
     equal(record["group"], "v1", "group")
     equal(record["upstream"], f"127.0.0.1:{backend().port}", "endpoint")

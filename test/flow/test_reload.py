@@ -172,7 +172,7 @@ class Load:
         equal(self.failures, [], f"failures among {sum(self.counts)} requests")
 
 
-@test("20 reloads under load lose no request", timeout=60)
+@test("20 reloads under load lose no request", timeout=120)
 def _():
     before = proxy().metrics()
     origin().forget()
@@ -196,10 +196,10 @@ def _():
 
 
 def memory(daemon):
-    """What the worker process holds, in KiB."""
+    """What the worker process holds for itself, in KiB."""
     with open(f"/proc/{daemon.children()[0]}/smaps_rollup", encoding="ascii") as file:
         fields = dict(line.split(":", 1) for line in file if ":" in line)
-    return int(fields["Pss"].split()[0])
+    return int(fields["Anonymous"].split()[0])
 
 
 def descriptors(daemon):
@@ -225,13 +225,12 @@ def _():
             if i == 19:
                 before, open_before = memory(daemon), descriptors(daemon)
             lives(streams[i * 5 % 500], b"%d" % i)
-        grown = memory(daemon) - before
         for stream in streams:
             lives(stream)
         equal(daemon.metrics()["bascule_tunnels_open"], 500, "tunnels")
-        equal(descriptors(daemon), open_before, "open descriptors")
-        check(is_sanitized(daemon) or grown < before * 0.05,
-              f"{grown} KiB more than the {before} KiB after 20 reloads")
+        until(lambda: descriptors(daemon) <= open_before, f"{open_before} descriptors are open")
+        until(lambda: is_sanitized(daemon) or memory(daemon) - before < before * 0.05,
+              f"memory is what it was after 20 reloads: {before} KiB")
         for stream in streams:
             stream.half_close()
         for stream in streams:
@@ -356,7 +355,7 @@ def _():
         closes(daemon, pair(), kept + [web], PORTS="443")
         daemon.reload(CONF, PORTS="1-65535")
         closes(daemon, [web], kept, WEB=refuse)
-        equal(daemon.metrics()["bascule_tunnels_open"], 1, "tunnels")
+        until(lambda: daemon.metrics()["bascule_tunnels_open"] == 1, "one tunnel is left")
 
 
 @test("a tunnel that was on its way when the policy changed is judged by the new one")
@@ -371,7 +370,7 @@ def _():
         may_go.set()
         check(is_closed(client), "it saw no reset")
         equal(daemon.wait_record("/late-socket")["end"], "denied", "end word")
-        equal(daemon.metrics()["bascule_tunnels_open"], 0, "tunnels")
+        until(lambda: daemon.metrics()["bascule_tunnels_open"] == 0, "no tunnel is left")
 
 
 @test("tunnels of a site or a listener that is gone are closed")

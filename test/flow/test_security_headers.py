@@ -19,6 +19,16 @@ sites = (
     { name = "own"; hosts = [ "own.test" ]; group = "origin";
       filters = ( { filter = "security_headers"; override = true; frame_options = "off";
                     permissions_policy = "camera=()"; } ); },
+    { name = "month"; hosts = [ "month.test" ]; group = "origin"; hsts = "30d"; routes = (
+          { name = "preset"; path_prefix = "/preset/";
+            filters = ( { filter = "security_headers"; preset = "strict"; } ); },
+          { name = "override"; path_prefix = "/override/";
+            filters = ( { filter = "security_headers"; preset = "strict"; override = true; } ); },
+          { name = "named"; path_prefix = "/named/";
+            filters = ( { filter = "security_headers"; preset = "strict";
+                          strict_transport_security = "max-age=60"; } ); } ); },
+    { name = "never"; hosts = [ "never.test" ]; group = "origin"; hsts = false;
+      filters = ( { filter = "security_headers"; preset = "strict"; } ); },
     { name = "gone"; hosts = [ "gone.test" ]; redirect = { to = "https://new.test"; };
       filters = ( { filter = "security_headers"; preset = "api"; } ); }
 );
@@ -96,6 +106,21 @@ def _():
         equal(response.get("Cross-Origin-Opener-Policy"), "same-origin", "opener")
         check(response.has("Content-Security-Policy-Report-Only") and
               not response.has("Content-Security-Policy"), "the policy is no trial")
+
+
+@test("a site's hsts comes before a preset, what the filter itself names before both")
+def _():
+    wanted = (("month", "preset", None, "max-age=2592000"),
+              ("month", "override", "max-age=5", "max-age=2592000"),
+              ("month", "named", None, "max-age=60"), ("never", "never", None, None))
+    for site, kind, own, hsts in wanted:
+        path = f"/{kind}" + unique("hsts")
+        fields = [] if own is None else ["Strict-Transport-Security: " + own]
+        origin().on(path, answer(b"content", *fields))
+        response = ask(sites().address("web"),
+                       get(path, "X-Forwarded-Proto: https", host=site + ".test"))
+        equal(response.all("Strict-Transport-Security"), [] if hsts is None else [hsts], kind)
+        equal(response.get("Cross-Origin-Opener-Policy"), "same-origin", "another field")
 
 
 @test("our own answers have them, too, without a policy that would undress our pages")

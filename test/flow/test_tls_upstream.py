@@ -6,7 +6,7 @@ import re
 import ssl
 import threading
 
-from bascule_flow import FACTOR, WAIT, Daemon, answer, ask, check, equal, get, main, once, test
+from bascule_flow import WAIT, Daemon, answer, ask, check, equal, get, main, once, test
 from certs import Certificates
 from peers import Backend, TlsOrigin
 from secure import TlsClient, TlsStream, handshake, trusting
@@ -186,18 +186,22 @@ def _():
         workers = 1;
         listeners = ( { name = "web"; mode = "reverse"; listen = "127.0.0.1:0"; } );
         groups = ( { name = "odd"; max_fails = 0; tries = 1; tls = true;
-                     endpoints = [ "127.0.0.1:@ODD@" ]; timeouts = { connect = "@MS@ms"; }; } );
-        sites = ( { name = "all"; default = true; group = "odd"; } );
+                     endpoints = [ "127.0.0.1:@ODD@" ]; timeouts = { connect = "1h"; }; },
+                   { name = "hasty"; max_fails = 0; tries = 1; tls = true;
+                     endpoints = [ "127.0.0.1:@ODD@" ]; timeouts = { connect = "200ms"; }; } );
+        sites = ( { name = "odd"; hosts = "502.test"; group = "odd"; },
+                  { name = "hasty"; hosts = "504.test"; group = "hasty"; } );
         """
     odd = Backend()
     try:
-        with Daemon(conf, ODD=odd.port, MS=int(500 * FACTOR)) as daemon:
+        with Daemon(conf, ODD=odd.port) as daemon:
             for act, status in ((lambda s: s.send(b"HTTP/1.1 400 Bad Request\r\n\r\n"), 502),
                                 (lambda s: s.close(), 502), (lambda s: s.reset(), 502),
                                 (lambda s: None, 504)):
                 found = []
-                thread = threading.Thread(
-                    target=lambda found=found: found.append(ask(daemon.address("web"), get())))
+                request = get(host=f"{status}.test")
+                thread = threading.Thread(target=lambda found=found, request=request: found.append(
+                    ask(daemon.address("web"), request)))
                 thread.start()
                 with odd.accept() as link:
                     link.fill()

@@ -22,7 +22,7 @@
 
 #pragma GCC diagnostic ignored "-Wunused-function"
 
-#define CONTENT_WAIT_MS 30000u
+#define CONTENT_WAIT_MS 60000u
 
 /* Before every piece it waits once, as a network does, unless waits is false. */
 struct content_fixture {
@@ -187,13 +187,37 @@ content_script(const void *text, size_t bytes, size_t step)
     content.step = step;
 }
 
-/* Until the end, or until nothing happens any more within wait_ms. */
+/* Until the end, or for wait_ms. */
 static void
 content_turn(uint32_t wait_ms)
 {
     uint64_t until = clock_monotonic_ms() + wait_ms;
 
     while (!content.is_done && clock_monotonic_ms() < until)
+        loop_turn(content.worker.loop, 1);
+}
+
+/* Until so many bytes came out, or the end, and a few turns more. */
+static void
+content_turn_until(size_t bytes)
+{
+    uint64_t until = clock_monotonic_ms() + CONTENT_WAIT_MS;
+
+    while (!content.is_done && content.out_bytes < bytes && clock_monotonic_ms() < until)
+        loop_turn(content.worker.loop, 1);
+    for (unsigned i = 0; i < 10 && !content.is_done; i++)
+        loop_turn(content.worker.loop, 1);
+}
+
+/* Until all that inner has was taken, and a few turns more. */
+static void
+content_turn_until_taken(void)
+{
+    uint64_t until = clock_monotonic_ms() + CONTENT_WAIT_MS;
+
+    while (!content.is_done && content.at < content.in_bytes && clock_monotonic_ms() < until)
+        loop_turn(content.worker.loop, 1);
+    for (unsigned i = 0; i < 10 && !content.is_done; i++)
         loop_turn(content.worker.loop, 1);
 }
 

@@ -4,7 +4,8 @@
  *     run_units [SUITE ...]
  *
  * The plan is written first, so that a test that kills the program is missed; one that
- * does not end is killed.
+ * does not end is killed. One that failed runs once more behind all others: what passes then
+ * was held up by the machine, and is told as unsteady. Nothing excuses a sanitizer's report.
  */
 #include "config.h"
 
@@ -13,10 +14,13 @@
 #include <CUnit/CUnit.h>
 #include <CUnit/TestDB.h>
 #include <CUnit/TestRun.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+#define FAILURES_MAX 100
 
 /* For the slowest test under the slowest sanitizer on a machine that does more than this. */
 #define TEST_SECONDS 600
@@ -28,7 +32,15 @@ static void (*const suites[])(void) = {
     NULL,
 };
 
+struct failure {
+    CU_pTest test;
+    CU_pSuite suite;
+};
+
 static unsigned done, failed;
+static struct failure first_failures[FAILURES_MAX];
+static unsigned first_failure_count;
+static bool is_last_chance;
 
 static void
 on_test_start(const CU_pTest test, const CU_pSuite suite)
@@ -38,19 +50,39 @@ on_test_start(const CU_pTest test, const CU_pSuite suite)
     alarm(TEST_SECONDS);
 }
 
+static void
+tell_failures(const struct CU_FailureRecord *record)
+{
+    for (; record != NULL; record = record->pNext)
+        printf("#   %s:%u: %s\n", record->strFileName, record->uiLineNumber,
+               record->strCondition);
+}
+
 /* CUnit calls this after each test with the list of what failed in it. */
 static void
 on_test(const CU_pTest test, const CU_pSuite suite, const CU_pFailureRecord first)
 {
-    const struct CU_FailureRecord *record;
-
+    if (first != NULL && !is_last_chance && first_failure_count < FAILURES_MAX) {
+        first_failures[first_failure_count++] = (struct failure){ test, suite };
+        printf("# %s: %s: failed, and is tried again\n", suite->pName, test->pName);
+        tell_failures(first);
+        return;
+    }
     done++;
     if (first != NULL)
         failed++;
+    else if (is_last_chance)
+        printf("# unsteady: %s: %s\n", suite->pName, test->pName);
     printf("%s %u - %s: %s\n", first != NULL ? "not ok" : "ok", done, suite->pName, test->pName);
-    for (record = first; record != NULL; record = record->pNext)
-        printf("#   %s:%u: %s\n", record->strFileName, record->uiLineNumber,
-               record->strCondition);
+    tell_failures(first);
+}
+
+static void
+run_failed_again(void)
+{
+    is_last_chance = true;
+    for (unsigned i = 0; i < first_failure_count; i++)
+        CU_run_test(first_failures[i].suite, first_failures[i].test);
 }
 
 static int
@@ -103,6 +135,7 @@ main(int argc, char **argv)
         return 2;
     if (argc == 1)
         run_all();
+    run_failed_again();
     CU_cleanup_registry();
     printf("# units: %u passed, %u failed\n", done - failed, failed);
     return failed > 0 ? 1 : 0;

@@ -59,12 +59,18 @@
     X(h1_file) \
     X(h1_parse) \
     X(h1_stream) \
+    X(h2_deadlines) \
     X(h2_downstream) \
     X(h2_fields) \
     X(h1_write) \
+    X(h2_hostile) \
+    X(h2_tunnels) \
     X(h2_upstream) \
+    X(h2_upstream_faults) \
+    X(h2_windows) \
     X(hash) \
     X(header) \
+    X(hex) \
     X(hide_server) \
     X(hold) \
     X(host_map) \
@@ -95,6 +101,7 @@
     X(message) \
     X(multipart) \
     X(object) \
+    X(ocsp) \
     X(opener) \
     X(object_source) \
     X(option) \
@@ -118,6 +125,8 @@
     X(rate_limit) \
     X(registry) \
     X(resolve) \
+    X(resolve_changes) \
+    X(resolve_trouble) \
     X(rewrite) \
     X(scan) \
     X(schema) \
@@ -129,6 +138,7 @@
     X(structured_field) \
     X(subrequest) \
     X(template) \
+    X(thread) \
     X(time_window) \
     X(traffic) \
     X(trail) \

@@ -97,7 +97,7 @@ round_robin_shares_the_turns_of_a_lost_endpoint_among_the_others(void)
     struct group_fixture f;
 
     fixture_init(&f, ROUND_ROBIN, weights, 4);
-    endpoint_failed(fixture_endpoint(&f, 1), &f.conf, 1);
+    endpoint_failed(fixture_endpoint(&f, 1), &f.conf, 1, "refused");
     pick_many(&f, 300, counts);
     CU_ASSERT_EQUAL(counts[1], 0);
     CU_ASSERT_EQUAL(counts[0], 100);

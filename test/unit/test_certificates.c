@@ -1,39 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* test_certificates.c - sets of certificates: who asks for them, how changes are
- * taken over, OCSP.
- */
+/* test_certificates.c - sets of certificates: who asks for them, how changes are taken over. */
 #include "config.h"
 
-#include "server/certificates/certificates.h"
-
-#include "server/base/clock.h"
-#include "server/certificates/ocsp.h"
-#include "server/certificates/shared_der.h"
-#include "server/file_watch.h"
-#include "test/unit/certificate_folder_fixture.h"
-
-#include <arpa/inet.h>
-#include <openssl/ocsp.h>
-#include <poll.h>
-#include <pthread.h>
-#include <stdarg.h>
-#include <sys/socket.h>
-
-#define WAIT_MS 20000 /* for what must happen */
+#include "test/unit/certificate_set_fixture.h"
 
 /* ---- sets */
-
-static struct certificate_set *
-adopt_files(const char *chain, const char *key, const char *command, bool staple)
-{
-    struct certificate_conf conf = { .chain = chain, .key = key, .key_command = command };
-    void *items[] = { &conf };
-    struct config_list list = { items, 1 };
-    struct certificate_set *set = certificate_set_adopt(&list, staple, &err);
-
-    CU_ASSERT_PTR_NOT_NULL_FATAL(set);
-    return set;
-}
 
 /* Who remembers only the number of a set that has gone must not take another for it. */
 static void
@@ -51,79 +22,6 @@ numbers_are_never_used_again(void)
     CU_ASSERT_NOT_EQUAL(ids[0], ids[1]);
     CU_ASSERT_NOT_EQUAL(ids[0], ids[2]);
     CU_ASSERT_NOT_EQUAL(ids[1], ids[2]);
-}
-
-struct asker {
-    struct certificate_waiter waiter;
-    struct bundle *bundle;
-    unsigned calls;
-};
-
-static void
-on_bundle(struct certificate_waiter *waiter, struct bundle *bundle)
-{
-    struct asker *asker = container_of(waiter, struct asker, waiter);
-
-    asker->bundle = bundle;
-    asker->calls++;
-}
-
-/* What the set has; waits for it. The caller's reference. */
-static struct bundle *
-get(struct certificate_set *set)
-{
-    struct asker asker = { .waiter = { .loop = loop, .on_bundle = on_bundle } };
-    uint64_t until_ms = clock_monotonic_ms() + WAIT_MS;
-    struct bundle *bundle;
-    bool is_bad;
-
-    bundle = certificate_set_get(set, &asker.waiter, &is_bad);
-    if (bundle != NULL || is_bad)
-        return bundle;
-    while (asker.calls == 0 && clock_monotonic_ms() < until_ms)
-        loop_turn(loop, 50);
-    CU_ASSERT_EQUAL_FATAL(asker.calls, 1);
-    return asker.bundle;
-}
-
-static bool
-shows(struct certificate_set *set, const struct test_certificate *made)
-{
-    struct bundle *bundle = get(set);
-    bool is_it = bundle != NULL && is_leaf(&bundle->certificates[0], made);
-
-    bundle_unref(bundle);
-    return is_it;
-}
-
-/* How long until the set has another bundle than id, in ms. */
-static uint64_t
-wait_for_change(const struct certificate_set *set, uint64_t id)
-{
-    uint64_t start_ms = clock_monotonic_ms();
-
-    while (certificate_set_current(set) == id && clock_monotonic_ms() - start_ms < WAIT_MS)
-        poll(NULL, 0, 5);
-    CU_ASSERT_NOT_EQUAL(certificate_set_current(set), id);
-    return clock_monotonic_ms() - start_ms;
-}
-
-static void
-start(void)
-{
-    CU_ASSERT_EQUAL_FATAL(certificates_start(NULL, &err), 0);
-}
-
-static void
-stop(struct certificate_set *set)
-{
-    certificates_stop();
-    certificate_set_unref(set);
-    CU_ASSERT_EQUAL(registry_count(NULL), 0);
-    CU_ASSERT_EQUAL(shared_der_counts().count, 0);
-    CU_ASSERT_EQUAL(certificates_facts().sets, 0);
-    CU_ASSERT_EQUAL(certificates_facts().loaded_bytes, 0);
-    CU_ASSERT_EQUAL(file_watch_count(), 0);
 }
 
 static void
@@ -150,7 +48,6 @@ calls_each_waiter_exactly_once(void)
 {
     static struct asker askers[100];
     struct certificate_set *set;
-    unsigned called = 0;
     bool is_bad;
 
     start();
@@ -163,12 +60,8 @@ calls_each_waiter_exactly_once(void)
         CU_ASSERT(!is_bad);
         askers[i].calls = askers[i].bundle != NULL; /* it may be there already */
     }
-    for (int turn = 0; turn < 200 && called < ARRAY_COUNT(askers); turn++) {
-        loop_turn(loop, 50);
-        called = 0;
-        for (size_t i = 0; i < ARRAY_COUNT(askers); i++)
-            called += askers[i].calls > 0;
-    }
+    for (size_t i = 0; i < ARRAY_COUNT(askers); i++)
+        wait_for(&askers[i]);
     loop_turn(loop, 50);
     for (size_t i = 0; i < ARRAY_COUNT(askers); i++) {
         CU_ASSERT_EQUAL(askers[i].calls, 1);
@@ -193,8 +86,7 @@ a_cancelled_waiter_is_not_called(void)
     set = adopt_files(in("a.pem"), in("a.key"), NULL, true);
     bundle = certificate_set_get(set, &asker.waiter, &is_bad);
     if (bundle == NULL && !certificate_set_cancel(set, &asker.waiter)) {
-        loop_turn(loop, 1000); /* it was answered before */
-        CU_ASSERT_EQUAL(asker.calls, 1);
+        wait_for(&asker); /* it was answered before */
         bundle = asker.bundle;
         asker.calls = 0;
     }
@@ -218,9 +110,7 @@ who_waits_at_the_end_gets_nothing(void)
     CU_ASSERT_PTR_NULL(certificate_set_get(set, &asker.waiter, &is_bad));
     CU_ASSERT(!is_bad);
     certificates_stop();
-    while (asker.calls == 0)
-        loop_turn(loop, 50);
-    CU_ASSERT_EQUAL(asker.calls, 1);
+    wait_for(&asker);
     CU_ASSERT_PTR_NULL(asker.bundle);
     CU_ASSERT_PTR_NULL(certificate_set_get(set, &asker.waiter, &is_bad));
     CU_ASSERT(is_bad);
@@ -244,8 +134,7 @@ a_program_for_one_key_holds_up_no_other(void)
     CU_ASSERT(shows(quick, &bob));
     CU_ASSERT_EQUAL(asker.calls, 0);
     certificates_stop();
-    loop_turn(loop, 1000);
-    CU_ASSERT_EQUAL(asker.calls, 1);
+    wait_for(&asker);
     certificate_set_unref(slow);
     certificate_set_unref(quick);
 }
@@ -398,7 +287,7 @@ waits_for_the_second_of_two_files(void)
     CU_ASSERT(shows(set, &alice));
     id = certificate_set_current(set);
     rename(in("c.key.new"), in("c.key"));
-    poll(NULL, 0, 700); /* it is seen, and does not fit */
+    poll(NULL, 0, 400); /* it is seen, and does not fit */
     CU_ASSERT(shows(set, &alice));
     CU_ASSERT_EQUAL(certificate_set_current(set), id);
     rename(in("c.pem.new"), in("c.pem"));
@@ -556,320 +445,6 @@ knows_what_ends_also_when_nobody_asked(void)
     stop(sets[2]);
 }
 
-/* ---- OCSP (RFC 6960) */
-
-struct reply {
-    int status;                            /* V_OCSP_CERTSTATUS_GOOD ... */
-    const struct test_certificate *signer; /* NULL: middle */
-    bool has_signer;                       /* its certificate is in the response */
-    long since_s, until_s;                 /* from now */
-};
-
-static OCSP_RESPONSE *
-make_response(OCSP_CERTID *id, const struct reply *reply)
-{
-    const struct test_certificate *signer = reply->signer != NULL ? reply->signer : &middle;
-    OCSP_BASICRESP *basic = OCSP_BASICRESP_new();
-    ASN1_TIME *since = X509_gmtime_adj(NULL, reply->since_s);
-    ASN1_TIME *until = X509_gmtime_adj(NULL, reply->until_s);
-    ASN1_TIME *revoked = X509_gmtime_adj(NULL, -TEST_DAY_S);
-    OCSP_RESPONSE *response;
-
-    OCSP_basic_add1_status(basic, id, reply->status, 0,
-                           reply->status == V_OCSP_CERTSTATUS_REVOKED ? revoked : NULL, since,
-                           until);
-    OCSP_basic_sign(basic, signer->x509, signer->key, EVP_sha256(), NULL,
-                    reply->has_signer ? 0 : OCSP_NOCERTS);
-    response = OCSP_response_create(OCSP_RESPONSE_STATUS_SUCCESSFUL, basic);
-    OCSP_BASICRESP_free(basic);
-    ASN1_TIME_free(since);
-    ASN1_TIME_free(until);
-    ASN1_TIME_free(revoked);
-    return response;
-}
-
-/* What is thought of a response about leaf. */
-static int
-judge(const struct certificate *certificate, X509 *leaf, const struct reply *reply)
-{
-    OCSP_CERTID *id = OCSP_cert_to_id(EVP_sha1(), leaf, middle.x509);
-    OCSP_RESPONSE *response = make_response(id, reply);
-    unsigned char *der = NULL;
-    int bytes = i2d_OCSP_RESPONSE(response, &der), result;
-    int64_t next_update_s = 0;
-
-    result = ocsp_judge(certificate, slice_make((char *)der, (size_t)bytes), &next_update_s, &err);
-    if (result == 0)
-        CU_ASSERT(next_update_s > time(NULL));
-    OPENSSL_free(der);
-    OCSP_RESPONSE_free(response);
-    OCSP_CERTID_free(id);
-    return result;
-}
-
-static void
-believes_good_answers_only(void)
-{
-    const struct test_draft delegate = { .name = "d", .issuer = &middle, .signs_ocsp = true };
-    const struct test_draft impostor = { .name = "i", .issuer = &root, .signs_ocsp = true };
-    struct test_certificate appointed = test_certificate_make(&delegate);
-    struct test_certificate stranger = test_certificate_make(&impostor);
-    const struct reply good = { .since_s = -60, .until_s = 3600 };
-    struct bundle *bundle;
-    const struct certificate *certificate;
-    struct reply reply;
-    int64_t next_update_s;
-
-    write_pair(in("a.pem"), in("a.key"), &alice);
-    bundle = load(in("a.pem"), in("a.key"), NULL);
-    CU_ASSERT_PTR_NOT_NULL_FATAL(bundle);
-    certificate = &bundle->certificates[0];
-    CU_ASSERT_EQUAL(judge(certificate, alice.x509, &good), 0);
-    CU_ASSERT_EQUAL(judge(certificate, bob.x509, &good), -1);
-    CU_ASSERT(says("about another certificate"));
-
-    reply = (struct reply){ .since_s = -7200, .until_s = -3600 };
-    CU_ASSERT_EQUAL(judge(certificate, alice.x509, &reply), -1);
-    CU_ASSERT(says("not of now"));
-    reply = (struct reply){ .since_s = -60, .until_s = 60, .status = V_OCSP_CERTSTATUS_REVOKED };
-    CU_ASSERT_EQUAL(judge(certificate, alice.x509, &reply), -1);
-    CU_ASSERT(says("revoked"));
-    reply = (struct reply){ .since_s = -60, .until_s = 60, .status = V_OCSP_CERTSTATUS_UNKNOWN };
-    CU_ASSERT_EQUAL(judge(certificate, alice.x509, &reply), -1);
-
-    /* RFC 6960 section 4.2.2.2: who the issuer appointed may sign, nobody else. */
-    reply = good;
-    reply.has_signer = true;
-    reply.signer = &appointed;
-    CU_ASSERT_EQUAL(judge(certificate, alice.x509, &reply), 0);
-    reply.signer = &stranger;
-    CU_ASSERT_EQUAL(judge(certificate, alice.x509, &reply), -1);
-    CU_ASSERT(says("not signed by who issued"));
-    reply.signer = &bob; /* issued by the same, but not for that */
-    CU_ASSERT_EQUAL(judge(certificate, alice.x509, &reply), -1);
-    CU_ASSERT_EQUAL(ocsp_judge(certificate, SLICE("nonsense"), &next_update_s, &err), -1);
-    bundle_unref(bundle);
-    test_certificate_free(&appointed);
-    test_certificate_free(&stranger);
-}
-
-/* A responder that answers one connection after the other. */
-struct responder {
-    int fd;
-    uint16_t port;
-    pthread_t thread;
-    _Atomic bool is_broken;
-    _Atomic unsigned asked;
-    long until_s;
-};
-
-static void
-respond(struct responder *responder, int fd)
-{
-    struct timeval patience = { .tv_sec = 10 };
-    char text[8192];
-    size_t bytes = 0;
-    char *body = NULL;
-    OCSP_REQUEST *request = NULL;
-    const unsigned char *at;
-
-    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
-    while (request == NULL && bytes < sizeof(text) - 1) {
-        ssize_t got = recv(fd, text + bytes, sizeof(text) - 1 - bytes, 0);
-
-        if (got <= 0)
-            return;
-        bytes += (size_t)got;
-        text[bytes] = '\0';
-        body = memmem(text, bytes, "\r\n\r\n", 4);
-        if (body == NULL)
-            continue;
-        at = (unsigned char *)body + 4;
-        request = d2i_OCSP_REQUEST(NULL, &at, (long)(text + bytes - (body + 4)));
-    }
-    responder->asked++;
-    if (request != NULL && !responder->is_broken) {
-        OCSP_CERTID *id = OCSP_onereq_get0_id(OCSP_request_onereq_get0(request, 0));
-        struct reply reply = { .since_s = -60, .until_s = responder->until_s };
-        OCSP_RESPONSE *response = make_response(id, &reply);
-        unsigned char *der = NULL;
-        int length = i2d_OCSP_RESPONSE(response, &der);
-
-        dprintf(fd, "HTTP/1.0 200 OK\r\nContent-Type: application/ocsp-response\r\n"
-                    "Content-Length: %d\r\n\r\n", length);
-        send(fd, der, (size_t)length, MSG_NOSIGNAL);
-        OPENSSL_free(der);
-        OCSP_RESPONSE_free(response);
-    } else {
-        dprintf(fd, "HTTP/1.0 500 No\r\n\r\n");
-    }
-    OCSP_REQUEST_free(request);
-}
-
-static void *
-run_responder(void *arg)
-{
-    struct responder *responder = arg;
-
-    for (;;) {
-        int fd = accept(responder->fd, NULL, NULL);
-
-        if (fd < 0)
-            return NULL;
-        respond(responder, fd);
-        close(fd);
-    }
-}
-
-static void
-start_responder(struct responder *responder, long until_s)
-{
-    struct sockaddr_in address = { .sin_family = AF_INET,
-                                   .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-    socklen_t bytes = sizeof(address);
-
-    *responder = (struct responder){ .fd = socket(AF_INET, SOCK_STREAM, 0), .until_s = until_s };
-    CU_ASSERT_EQUAL_FATAL(bind(responder->fd, (struct sockaddr *)&address, sizeof(address)), 0);
-    CU_ASSERT_EQUAL_FATAL(listen(responder->fd, 16), 0);
-    getsockname(responder->fd, (struct sockaddr *)&address, &bytes);
-    responder->port = ntohs(address.sin_port);
-    CU_ASSERT_EQUAL_FATAL(pthread_create(&responder->thread, NULL, run_responder, responder), 0);
-}
-
-static void
-stop_responder(struct responder *responder)
-{
-    shutdown(responder->fd, SHUT_RDWR);
-    pthread_join(responder->thread, NULL);
-    close(responder->fd);
-}
-
-/* The newest staple, once there is another than the one with id; NULL: none came. */
-static struct staple *
-wait_for_staple(struct certificate_set *set, struct bundle *bundle, uint64_t id)
-{
-    uint64_t start_ms = clock_monotonic_ms();
-
-    while (clock_monotonic_ms() - start_ms < WAIT_MS) {
-        struct staple *staple = certificate_set_staple(set, bundle, 0);
-
-        if (staple != NULL && staple->id != id)
-            return staple;
-        staple_unref(staple);
-        poll(NULL, 0, 10);
-    }
-    return NULL;
-}
-
-static const struct resolver_conf resolver = {
-    .hosts_file = "/etc/hosts", .resolv_conf = "/etc/resolv.conf", .timeout_ms = 1000, .tries = 1,
-    .limit_ms = 2000, .min_ttl_ms = 1000, .max_ttl_ms = 60000, .max_entries = 10, .max_lookups = 10,
-};
-
-static struct test_certificate
-make_stapled(const struct responder *responder)
-{
-    char url[64];
-
-    snprintf(url, sizeof(url), "http://127.0.0.1:%u/ocsp", responder->port);
-    return test_certificate_make(
-        &(struct test_draft){ .name = "s", .issuer = &middle, .ocsp = url });
-}
-
-static void
-keeps_the_last_good_answer(void)
-{
-    struct responder responder;
-    struct test_certificate leaf;
-    struct certificate_set *set;
-    struct staple *first, *second, *last;
-    struct bundle *bundle;
-    unsigned asked;
-
-    start_responder(&responder, 12); /* half of that is soon over */
-    leaf = make_stapled(&responder);
-    write_pair(in("s.pem"), in("s.key"), &leaf);
-    CU_ASSERT_EQUAL_FATAL(certificates_start(&resolver, &err), 0);
-    set = adopt_files(in("s.pem"), in("s.key"), NULL, true);
-    bundle = get(set);
-    CU_ASSERT_PTR_NOT_NULL_FATAL(bundle);
-    first = wait_for_staple(set, bundle, 0);
-    CU_ASSERT_PTR_NOT_NULL_FATAL(first);
-    CU_ASSERT_EQUAL(certificates_facts().staples, 1);
-    second = wait_for_staple(set, bundle, first->id);
-    CU_ASSERT_PTR_NOT_NULL_FATAL(second);
-    responder.is_broken = true;
-    asked = responder.asked;
-    while (responder.asked == asked)
-        poll(NULL, 0, 10);
-    last = certificate_set_staple(set, bundle, 0);
-    CU_ASSERT_PTR_EQUAL(last, second);
-    staple_unref(first);
-    staple_unref(second);
-    staple_unref(last);
-    bundle_unref(bundle);
-    stop(set);
-    stop_responder(&responder);
-    test_certificate_free(&leaf);
-}
-
-static void
-nobody_is_asked_where_staple_is_off(void)
-{
-    struct responder responder;
-    struct test_certificate leaf;
-    struct certificate_set *set;
-    struct bundle *bundle;
-
-    start_responder(&responder, 3600);
-    leaf = make_stapled(&responder);
-    write_pair(in("s.pem"), in("s.key"), &leaf);
-    CU_ASSERT_EQUAL_FATAL(certificates_start(&resolver, &err), 0);
-    set = adopt_files(in("s.pem"), in("s.key"), NULL, false);
-    bundle = get(set);
-    poll(NULL, 0, 1500);
-    CU_ASSERT_EQUAL(responder.asked, 0);
-    CU_ASSERT_PTR_NULL(certificate_set_staple(set, bundle, 0));
-    bundle_unref(bundle);
-    stop(set);
-    stop_responder(&responder);
-    test_certificate_free(&leaf);
-}
-
-/* It is there, and says nothing. */
-static void
-a_silent_responder_holds_up_nothing(void)
-{
-    struct responder responder;
-    struct test_certificate leaf;
-    struct certificate_set *set;
-    int fd = socket(AF_INET, SOCK_STREAM, 0);
-
-    start_responder(&responder, 3600);
-    leaf = make_stapled(&responder);
-    stop_responder(&responder);
-    write_pair(in("s.pem"), in("s.key"), &leaf);
-    {
-        struct sockaddr_in address = { .sin_family = AF_INET, .sin_port = htons(responder.port),
-                                       .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-        int on = 1;
-
-        setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
-        CU_ASSERT_EQUAL(bind(fd, (struct sockaddr *)&address, sizeof(address)), 0);
-        CU_ASSERT_EQUAL(listen(fd, 16), 0);
-    }
-    CU_ASSERT_EQUAL_FATAL(certificates_start(&resolver, &err), 0);
-    set = adopt_files(in("s.pem"), in("s.key"), NULL, true);
-    CU_ASSERT(shows(set, &leaf));
-    poll(NULL, 0, 1500); /* it is asked meanwhile */
-    write_pair(in("s.pem"), in("s.key"), &alice);
-    wait_for_change(set, certificate_set_current(set));
-    CU_ASSERT(shows(set, &alice));
-    stop(set);
-    close(fd);
-    test_certificate_free(&leaf);
-}
-
 void
 suite_certificates(void)
 {
@@ -896,8 +471,4 @@ suite_certificates(void)
     CU_add_test(s, "many share what vouches for them", many_share_what_vouches_for_them);
     CU_add_test(s, "knows what ends also when nobody asked",
                 knows_what_ends_also_when_nobody_asked);
-    CU_add_test(s, "believes good OCSP answers only", believes_good_answers_only);
-    CU_add_test(s, "keeps the last good OCSP answer", keeps_the_last_good_answer);
-    CU_add_test(s, "nobody is asked where staple is off", nobody_is_asked_where_staple_is_off);
-    CU_add_test(s, "a silent responder holds up nothing", a_silent_responder_holds_up_nothing);
 }

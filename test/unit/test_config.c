@@ -415,7 +415,7 @@ names_what_is_missing_unknown_or_doubled(void)
         { "listeners = (\n{ name = \"w\"; mode = \"forward\"; } );",
           "t:2: listener \"w\": \"port\" is missing" },
         { "listeners = ( { name = \"w\"; port = 1; } );",
-          "t:1: listener \"w\": \"mode\" is missing" },
+          "t:1: listener \"w\": \"mode\" is missing: one of \"reverse\", \"forward\"" },
         { "listeners = ( { name = \"w\"; port = 1; mode = \"foward\"; } );",
           "t:1: listener \"w\": mode \"foward\" is not known; did you mean \"forward\"?" },
         { "listeners = ( { name = \"w\"; port = 1; mode = \"forward\"; hosts = \"x\"; } );",
@@ -493,7 +493,8 @@ collects_up_to_twenty_errors(void)
     CU_ASSERT_STRING_EQUAL(errors.items[19].text, "t:20: the setting \"wrong19\" is not known");
     CU_ASSERT_EQUAL(read_text("workers = 100;\nquiet = 7;\nlisteners = ( { port = 0; } );"), -1);
     CU_ASSERT_EQUAL(errors.count, 3);
-    CU_ASSERT_STRING_EQUAL(errors.items[2].text, "t:3: listener 1: \"mode\" is missing");
+    CU_ASSERT_STRING_EQUAL(errors.items[2].text,
+                           "t:3: listener 1: \"mode\" is missing: one of \"reverse\", \"forward\"");
 }
 
 static void
@@ -806,6 +807,10 @@ describes_every_option(void)
     text = described("timeouts.idle");
     CU_ASSERT_EQUAL(strncmp(text, "listeners[].timeouts.idle (", 27), 0);
     CU_ASSERT_PTR_EQUAL(strchr(strchr(text, '\n') + 1, '\n'), strrchr(text, '\n'));
+    CU_ASSERT_EQUAL(strncmp(described("listeners.timeouts.idle"),
+                            "listeners[].timeouts.idle (", 27), 0);
+    CU_ASSERT_EQUAL(strncmp(described("listeners[].timeouts.idle"),
+                            "listeners[].timeouts.idle (", 27), 0);
     CU_ASSERT_PTR_NOT_NULL(strstr(described("reverse"), "listeners[reverse].hosts"));
     CU_ASSERT_STRING_EQUAL(described("tiemouts"),
                            "there is no option \"tiemouts\"; did you mean \"timeouts\"?");

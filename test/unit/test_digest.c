@@ -4,6 +4,7 @@
 
 #include "test/unit/users_fixture.h"
 
+#include "server/base/hex.h"
 #include "server/users/digest_fields.h"
 
 #include <stdarg.h>

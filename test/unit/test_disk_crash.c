@@ -8,6 +8,7 @@
 #include "test/unit/disk_fixture.h"
 
 #include <signal.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -17,6 +18,8 @@
 
 #define ALL UINT64_MAX
 #define NAMES 400u
+#define ENOUGH 30u /* writes before a process is killed */
+#define PATIENCE_MS 60000u
 
 static unsigned random_state = 12345;
 
@@ -49,9 +52,9 @@ count_good(struct disk_fixture *f, unsigned *wrong)
 
 /* ---- killed */
 
-/* Stores until it is killed. */
+/* Stores until it is killed, and tells how many objects are written. */
 static _Noreturn void
-store_for_ever(struct disk_fixture *f)
+store_for_ever(struct disk_fixture *f, _Atomic uint64_t *writes)
 {
     struct err err;
 
@@ -64,6 +67,7 @@ store_for_ever(struct disk_fixture *f)
         struct disk_write *write;
         uint64_t at = 0;
 
+        atomic_store(writes, fixture_facts(f).writes);
         (void)canary_put(f, number, version, random_number() % 30000);
         if (version % 16 == 0)
             disk_forget(f->disk, canary_hash(f, random_number() % NAMES), SLICE(""));
@@ -77,10 +81,22 @@ store_for_ever(struct disk_fixture *f)
     }
 }
 
+/* What a child does is seen by us. */
+static _Atomic uint64_t *
+shared_number(void)
+{
+    void *page = mmap(NULL, sizeof(uint64_t), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
+                      -1, 0);
+
+    CU_ASSERT_NOT_EQUAL_FATAL(page, MAP_FAILED);
+    return page;
+}
+
 /* Issue 4: kill -9 under load; an object that was cut is never served. */
 static void
 after_kill_what_is_found_is_whole(void)
 {
+    _Atomic uint64_t *writes = shared_number();
     struct disk_fixture f;
     unsigned good = 0, wrong = 0;
 
@@ -92,11 +108,14 @@ after_kill_what_is_found_is_whole(void)
         int status;
 
         random_state += round;
+        atomic_store(writes, 0);
         child = fork();
         if (child == 0)
-            store_for_ever(&f);
+            store_for_ever(&f, writes);
         CU_ASSERT_FATAL(child > 0);
-        usleep(5000 + random_number() % 40000); /* any moment will do: no event to wait for */
+        for (unsigned i = 0; i < PATIENCE_MS && atomic_load(writes) < ENOUGH; i++)
+            usleep(1000);
+        usleep(random_number() % 20000); /* any moment will do */
         kill(child, SIGKILL);
         CU_ASSERT_EQUAL(waitpid(child, &status, 0), child);
         CU_ASSERT_TRUE(WIFSIGNALED(status));
@@ -109,6 +128,7 @@ after_kill_what_is_found_is_whole(void)
     CU_ASSERT_TRUE(good > NAMES);
     printf("# disk: %u objects found in 20 rounds\n", good);
     fixture_fini(&f);
+    munmap((void *)writes, sizeof(*writes));
 }
 
 /* ---- damaged */
@@ -295,7 +315,7 @@ a_folder_is_one_stores_alone(void)
     fixture_init(&f);
     fixture_open(&f);
     CU_ASSERT_PTR_NULL(disk_open(&f.conf, &f.key, NULL, &f.next_seq, &err));
-    CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "in use"));
+    CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "is in use by another store or process"));
     fixture_fini(&f);
 }
 

@@ -158,6 +158,7 @@ a_page_says_whom_to_ask(void)
 {
     struct page_facts all = facts(403, "x", NULL, 0xabc);
 
+    all.is_refusal = true;
     all.contact = "mailto:it@example.com";
     CU_ASSERT_TRUE(has(error_page_html(&arena, &all),
                        "<a href=\"mailto:it@example.com?subject=Please%20review%20"
@@ -167,6 +168,9 @@ a_page_says_whom_to_ask(void)
                        "href=\"https://help.example/?a=b&amp;reference=0000000000000abc\""));
     CU_ASSERT_TRUE(has(error_page_json(&arena, &all),
                        "\"contact\":\"https://help.example/?a=b&reference=0000000000000abc\""));
+    all.is_refusal = false;
+    CU_ASSERT_FALSE(has(error_page_html(&arena, &all), "help.example"));
+    CU_ASSERT_FALSE(has(error_page_json(&arena, &all), "help.example"));
 }
 
 static void
@@ -191,7 +195,7 @@ problem_details_have_the_members_of_the_standard(void)
 {
     CU_ASSERT_TRUE(is_text(json(403, "not today", "no-social", 77),
                            "{\"type\":\"about:blank\",\"title\":\"Forbidden\",\"status\":403,"
-                           "\"detail\":\"not today\",\"why\":\"not today\","
+                           "\"detail\":\"not today\","
                            "\"rule\":\"no-social\",\"id\":\"000000000000004d\","
                            "\"instance\":\"#exchange-000000000000004d\"}\n"));
     CU_ASSERT_TRUE(has(json(504, NULL, NULL, UINT64_MAX),

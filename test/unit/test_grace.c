@@ -11,7 +11,7 @@
 #include <stdlib.h>
 
 #define THREADS 3
-#define SWAPS 300u
+#define SWAPS 100u
 
 static struct err err;
 

@@ -135,10 +135,10 @@ max_fails_within_fail_timeout_take_an_endpoint_out(void)
 
     fixture_init(&f, 0, equal, 2);
     f.conf.max_fails = 3;
-    endpoint_failed(fixture_endpoint(&f, 0), &f.conf, 1000);
-    endpoint_failed(fixture_endpoint(&f, 0), &f.conf, 2000);
+    endpoint_failed(fixture_endpoint(&f, 0), &f.conf, 1000, "refused");
+    endpoint_failed(fixture_endpoint(&f, 0), &f.conf, 2000, "refused");
     CU_ASSERT(is_up(&f, 0, 2000));
-    endpoint_failed(fixture_endpoint(&f, 0), &f.conf, 3000);
+    endpoint_failed(fixture_endpoint(&f, 0), &f.conf, 3000, "refused");
     CU_ASSERT_FALSE(is_up(&f, 0, 3000));
     for (i = 0; i < 6; i++)
         CU_ASSERT_EQUAL(fixture_pick(&f, 12999), 1);
@@ -154,10 +154,10 @@ failures_further_apart_than_fail_timeout_do_not_add_up(void)
     fixture_init(&f, 0, equal, 2);
     f.conf.max_fails = 2;
     for (now_ms = 1000; now_ms < 200000; now_ms += 10000)
-        endpoint_failed(fixture_endpoint(&f, 0), &f.conf, now_ms);
+        endpoint_failed(fixture_endpoint(&f, 0), &f.conf, now_ms, "refused");
     CU_ASSERT(is_up(&f, 0, now_ms));
     f.conf.max_fails = 0;
-    endpoint_failed(fixture_endpoint(&f, 1), &f.conf, 1000);
+    endpoint_failed(fixture_endpoint(&f, 1), &f.conf, 1000, "refused");
     CU_ASSERT(is_up(&f, 1, 1000));
     fixture_fini(&f);
 }
@@ -169,11 +169,11 @@ after_fail_timeout_one_exchange_at_a_time_tries_it(void)
     int i, tried = 0;
 
     fixture_init(&f, 0, equal, 2);
-    endpoint_failed(fixture_endpoint(&f, 0), &f.conf, 1000);
+    endpoint_failed(fixture_endpoint(&f, 0), &f.conf, 1000, "refused");
     for (i = 0; i < 10; i++)
         tried += fixture_pick(&f, 11000) == 0;
     CU_ASSERT_EQUAL(tried, 1);
-    endpoint_failed(fixture_endpoint(&f, 0), &f.conf, 12000);
+    endpoint_failed(fixture_endpoint(&f, 0), &f.conf, 12000, "refused");
     for (i = 0; i < 10; i++)
         tried += fixture_pick(&f, 21999) == 0;
     CU_ASSERT_EQUAL(tried, 1);
@@ -192,7 +192,7 @@ a_success_from_before_does_not_bring_it_up(void)
     struct group_fixture f;
 
     fixture_init(&f, 0, equal, 2);
-    endpoint_failed(fixture_endpoint(&f, 0), &f.conf, 1000);
+    endpoint_failed(fixture_endpoint(&f, 0), &f.conf, 1000, "refused");
     endpoint_succeeded(fixture_endpoint(&f, 0));
     CU_ASSERT_FALSE(is_up(&f, 0, 1000));
     fixture_fini(&f);
@@ -207,8 +207,8 @@ when_all_are_down_one_is_tried_all_the_same(void)
     struct pick pick;
 
     fixture_init(&f, 0, equal, 2);
-    endpoint_failed(fixture_endpoint(&f, 0), &f.conf, 1000);
-    endpoint_failed(fixture_endpoint(&f, 1), &f.conf, 1000);
+    endpoint_failed(fixture_endpoint(&f, 0), &f.conf, 1000, "refused");
+    endpoint_failed(fixture_endpoint(&f, 1), &f.conf, 1000, "refused");
     pick_start(&pick, &f.conf);
     endpoint = group_pick(&pick, 1001, &why);
     CU_ASSERT_PTR_NOT_NULL_FATAL(endpoint);
@@ -229,7 +229,7 @@ a_group_of_one_goes_on_when_it_fails(void)
     fixture_init(&f, 0, equal, 1);
     for (i = 0; i < 5; i++) {
         CU_ASSERT_EQUAL(fixture_pick(&f, 1000), 0);
-        endpoint_failed(fixture_endpoint(&f, 0), &f.conf, 1000);
+        endpoint_failed(fixture_endpoint(&f, 0), &f.conf, 1000, "refused");
         endpoint_release(fixture_endpoint(&f, 0));
     }
     CU_ASSERT_FALSE(is_up(&f, 0, 1000));
@@ -244,7 +244,7 @@ state_survives_a_reload_and_ends_with_the_last_reference(void)
 
     fixture_init(&old, 0, equal, 2);
     endpoint = endpoint_ref(fixture_endpoint(&old, 0));
-    endpoint_failed(endpoint, &old.conf, 1000);
+    endpoint_failed(endpoint, &old.conf, 1000, "refused");
     CU_ASSERT_EQUAL(fixture_pick(&old, 1000), 1);
     fixture_init(&fresh, 0, equal, 2);
     fixture_fini(&old);

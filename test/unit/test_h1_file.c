@@ -193,16 +193,14 @@ start(enum h1_framing framing, size_t promised, size_t end, size_t piece_bytes, 
     pump_start(&pump, worker.loop, &range.source, &writer.sink, on_done);
 }
 
-/* Until nothing more comes out. */
+/* Until all that was sent has come out, and nothing more does. */
 static void
 run(void)
 {
-    for (int idle = 0; idle < 50;) {
-        size_t before = output_bytes;
-
+    for (int idle = 0; idle < 5;) {
         loop_turn(worker.loop, 1);
         drink();
-        idle = result >= 0 && before == output_bytes ? idle + 1 : 0;
+        idle = result >= 0 && output_bytes == conn.sent_bytes ? idle + 1 : 0;
     }
 }
 

@@ -258,6 +258,16 @@ an_address_in_use_is_refused_in_words(void)
 }
 
 static void
+an_address_of_another_machine_is_called_that(void)
+{
+    struct err err;
+
+    CU_ASSERT_PTR_NULL(open_address("192.0.2.1:0", 1, &err)); /* RFC 5737: documentation */
+    CU_ASSERT_STRING_EQUAL(err.text, "cannot listen on 192.0.2.1:0, which is no address of this "
+                                     "machine: Cannot assign requested address");
+}
+
+static void
 sockets_grow_and_never_shrink(void)
 {
     struct err err;
@@ -691,6 +701,8 @@ suite_listener(void)
 
     CU_add_test(s, "port 0 is one port for all sockets", port_0_is_one_port_for_all_sockets);
     CU_add_test(s, "an address in use is refused in words", an_address_in_use_is_refused_in_words);
+    CU_add_test(s, "an address of another machine is called that",
+                an_address_of_another_machine_is_called_that);
     CU_add_test(s, "sockets grow and never shrink", sockets_grow_and_never_shrink);
     CU_add_test(s, "a unix socket is shared and not for everyone",
                 a_unix_socket_is_shared_and_not_for_everyone);

@@ -7,6 +7,7 @@
 #include <CUnit/CUnit.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <netinet/in.h>
 #include <pthread.h>
 #include <regex.h>
@@ -258,7 +259,8 @@ peer_bytes_are_escaped(void)
 static bool
 has_told_more(void *fd)
 {
-    return matches(*(int *)fd, "warn  \\.\\.\\. and [0-9]+ more like: refused %s\n");
+    return matches(*(int *)fd, "warn  \\.\\.\\. and [0-9]+ more like: "
+                               "refused \\.\\.\\. \\(100%\\): \\.\\.\\. of \\.\\.\\.\n");
 }
 
 static void
@@ -273,7 +275,8 @@ repeated_lines_are_limited_and_counted(void)
     log_set_sink(sink_to("file:/error", fd));
     seconds = clock_monotonic_ms() / 1000;
     for (int i = 0; i < 1000; i++)
-        log_limited(&limit, LEVEL_WARN, "refused %s", "it");
+        log_limited(&limit, LEVEL_WARN, "refused %s%.*s (100%%): %" PRIu64 " of %5.1zu",
+                    "it", 1, "!", UINT64_MAX, (size_t)i);
     seconds = clock_monotonic_ms() / 1000 - seconds + 1; /* one or two, if nothing held us up */
     CU_ASSERT(comes_true(has_told_more, &fd));
     log_thread_stop();

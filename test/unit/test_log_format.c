@@ -205,6 +205,17 @@ hostile_values_cannot_leave_their_place(void)
                       "\"[^\"]*\" \"\\\\x1B\\[2J\\\\x5C\\\\x22\"$"));
 }
 
+/* As nginx and Apache write it. */
+static void
+a_request_that_could_not_be_read_has_no_line(void)
+{
+    struct access_record record = sample();
+
+    record.method = record.target = SLICE("-");
+    record.status = 400;
+    CU_ASSERT(matches(format_line("common", &record), "\\] \"-\" 400 1024$"));
+}
+
 static void
 squid_is_what_squid_writes(void)
 {
@@ -376,6 +387,8 @@ suite_log_format(void)
     CU_add_test(s, "combined is what analysers expect", combined_is_what_analysers_expect);
     CU_add_test(s, "hostile values cannot leave their place",
                 hostile_values_cannot_leave_their_place);
+    CU_add_test(s, "a request that could not be read has no line",
+                a_request_that_could_not_be_read_has_no_line);
     CU_add_test(s, "squid is what Squid writes", squid_is_what_squid_writes);
     CU_add_test(s, "json leaves out what is not known", json_leaves_out_what_is_not_known);
     CU_add_test(s, "json is valid whatever the bytes", json_is_valid_whatever_the_bytes);

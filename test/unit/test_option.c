@@ -242,6 +242,7 @@ guesses_near_words_only(void)
     CU_ASSERT_STRING_EQUAL(nearest_of("litsen", words), "listen");
     CU_ASSERT_STRING_EQUAL(nearest_of("listener", words), "listeners");
     CU_ASSERT_STRING_EQUAL(nearest_of("Access-Log", words), "access_log");
+    CU_ASSERT_STRING_EQUAL(nearest_of("acc", words), "access_log");
     CU_ASSERT_STRING_EQUAL(nearest_of("id", words), "");
     CU_ASSERT_STRING_EQUAL(nearest_of("timeouts", words), "");
     CU_ASSERT_STRING_EQUAL(nearest_of("", words), "");

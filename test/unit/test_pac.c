@@ -456,7 +456,8 @@ check_tells_of_rules_that_browsers_cannot_follow(void)
     CU_ASSERT_STRING_EQUAL(review(), "");
     when->methods = words("POST", NULL);
     add_rule(when, RULE_CONTINUE, true);
-    CU_ASSERT_TRUE(slice_starts_with(slice_of(review()), SLICE("t.conf:2: listener \"office\": ")));
+    CU_ASSERT_TRUE(slice_starts_with(slice_of(review()),
+                                     SLICE("t.conf:2: warning: listener \"office\": ")));
     CU_ASSERT_TRUE(has(review(), "its method is nothing that they can evaluate"));
 }
 
@@ -469,7 +470,7 @@ check_tells_of_rules_that_do_not_fit(void)
     CU_ASSERT_STRING_EQUAL(review(), "");
     add_rule(many_hosts(), RULE_DENY, false);
     add_rule(host("last.example"), RULE_CONTINUE, true);
-    CU_ASSERT_TRUE(slice_starts_with(slice_of(review()), SLICE("t.conf:3: ")));
+    CU_ASSERT_TRUE(slice_starts_with(slice_of(review()), SLICE("t.conf:3: warning: ")));
     CU_ASSERT_TRUE(has(review(), "do not fit into a file of 128 KiB"));
 }
 

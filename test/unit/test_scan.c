@@ -97,8 +97,6 @@ classes_of_single_bytes_agree(void)
         CU_ASSERT_EQUAL(char_is((char)c, CHAR_HOST),
                         is_alnum || c == '-' || c == '.' || c == '_');
         CU_ASSERT_EQUAL(char_is((char)c, CHAR_UPPER), c >= 'A' && c <= 'Z');
-        CU_ASSERT_EQUAL(char_is((char)c, CHAR_HEX),
-                        c != 0 && c < 128 && strchr("0123456789abcdefABCDEF", c) != NULL);
     }
 }
 
@@ -155,6 +153,24 @@ finds_line_feeds(void)
     }
 }
 
+/* RFC 9110 section 5.6.2, RFC 9651 section 3.3.4. */
+static void
+whole_texts_are_tokens_or_not(void)
+{
+    CU_ASSERT_TRUE(scan_is_token(SLICE("X-Forwarded_For!")));
+    CU_ASSERT_TRUE(scan_is_token(SLICE("0")));
+    CU_ASSERT_FALSE(scan_is_token(SLICE("")));
+    CU_ASSERT_FALSE(scan_is_token(SLICE("a b")));
+    CU_ASSERT_FALSE(scan_is_token(SLICE("a/b")));
+    CU_ASSERT_FALSE(scan_is_token(SLICE("a\xe4")));
+    CU_ASSERT_TRUE(scan_is_structured_token(SLICE("Bascule:80/x")));
+    CU_ASSERT_TRUE(scan_is_structured_token(SLICE("*")));
+    CU_ASSERT_FALSE(scan_is_structured_token(SLICE("")));
+    CU_ASSERT_FALSE(scan_is_structured_token(SLICE("1a")));
+    CU_ASSERT_FALSE(scan_is_structured_token(SLICE("a\"")));
+    CU_ASSERT_FALSE(scan_is_structured_token(SLICE("a\xe4")));
+}
+
 void
 suite_scan(void)
 {
@@ -166,4 +182,5 @@ suite_scan(void)
     CU_add_test(s, "classes of single bytes agree", classes_of_single_bytes_agree);
     CU_add_test(s, "finds the parts of a field line", finds_the_parts_of_a_field_line);
     CU_add_test(s, "finds line feeds", finds_line_feeds);
+    CU_add_test(s, "whole texts are tokens or not", whole_texts_are_tokens_or_not);
 }

@@ -74,6 +74,24 @@ numbers_are_digits_and_nothing_else(void)
     CU_ASSERT_EQUAL(n, UINT64_MAX);
 }
 
+static void
+ranges_are_one_number_or_two(void)
+{
+    uint64_t first = 7, last = 7;
+
+    CU_ASSERT_TRUE(slice_to_range(SLICE("8000-8999"), 65535, &first, &last));
+    CU_ASSERT_EQUAL(first, 8000);
+    CU_ASSERT_EQUAL(last, 8999);
+    CU_ASSERT_TRUE(slice_to_range(SLICE("443"), 65535, &first, &last));
+    CU_ASSERT_EQUAL(first, 443);
+    CU_ASSERT_EQUAL(last, 443);
+    CU_ASSERT_FALSE(slice_to_range(SLICE("-443"), 65535, &first, &last));
+    CU_ASSERT_FALSE(slice_to_range(SLICE("443-"), 65535, &first, &last));
+    CU_ASSERT_FALSE(slice_to_range(SLICE("1-2-3"), 65535, &first, &last));
+    CU_ASSERT_FALSE(slice_to_range(SLICE("1-65536"), 65535, &first, &last));
+    CU_ASSERT_FALSE(slice_to_range(SLICE(""), 65535, &first, &last));
+}
+
 void
 suite_slice(void)
 {
@@ -88,4 +106,5 @@ suite_slice(void)
     CU_add_test(s, "digits and characters are taken off the head",
                 digits_and_characters_are_taken_off_the_head);
     CU_add_test(s, "numbers are digits and nothing else", numbers_are_digits_and_nothing_else);
+    CU_add_test(s, "ranges are one number or two", ranges_are_one_number_or_two);
 }

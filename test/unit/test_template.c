@@ -114,8 +114,8 @@ refuses_what_is_wrong(void)
 {
     char text[5000];
 
-    CU_ASSERT(is_refused("%{hots}", "no variable %{hots}; did you mean \"host\"?"));
-    CU_ASSERT(is_refused("%{}", "no variable %{}"));
+    CU_ASSERT(is_refused("%{hots}", "unknown name %{hots}; did you mean \"host\"?"));
+    CU_ASSERT(is_refused("%{}", "unknown name %{}"));
     CU_ASSERT(is_refused("x %{host", "not closed"));
     CU_ASSERT(is_refused("%{", "not closed"));
     CU_ASSERT(is_refused("a\r\nb", "control character \\x0D"));

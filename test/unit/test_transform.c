@@ -148,8 +148,7 @@ what_is_held_back_goes_out_when_inner_waits(void)
     content.stalls = true;
     content_script("ab", 2, 1);
     content_run(doubled(0), 0);
-    for (unsigned i = 0; i < 1000 && content.out_bytes < 4; i++)
-        loop_turn(content.worker.loop, 1);
+    content_turn_until(4);
     CU_ASSERT_TRUE(content_is("aabb", 4));
     CU_ASSERT_PTR_NULL(doubler.transform.out); /* no buffer while it waits */
     content_finish();
@@ -158,8 +157,7 @@ what_is_held_back_goes_out_when_inner_waits(void)
     content.stalls = true;
     content_script("ab", 2, 1);
     content_run(doubled(30), 0);
-    for (unsigned i = 0; i < 10000 && content.out_bytes < 4; i++)
-        loop_turn(content.worker.loop, 1);
+    content_turn_until(4);
     CU_ASSERT_TRUE(content_is("aabb", 4));
     content_finish();
 

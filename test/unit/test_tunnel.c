@@ -355,7 +355,7 @@ gives_its_pipe_back_when_quiet(void)
     }
     while (got < sizeof(data))
         got += (size_t)hear(client, data, sizeof(data));
-    CU_ASSERT_PTR_NULL(tunnel->down.pipe);
+    turn_until(tunnel->down.pipe == NULL);
     CU_ASSERT_EQUAL(worker.pipes.open_count, worker.pipes.free_count);
     CU_ASSERT_TRUE(sizeof(struct tunnel) < 1024);
     tear_down();
@@ -549,7 +549,10 @@ notices_a_reset_while_the_other_side_reads_nothing(void)
 
 /* ---- limits */
 
-/* Speaks for twice the limit in all, and is quiet for a fifth of it at a time. False: it
+/* How often what must be in time is tried: it is not when the machine holds us up. */
+#define ROUNDS 100
+
+/* Speaks for longer than the limit in all, and is quiet for a fifth of it at a time. False: it
  * ended, which it may only when the machine held us up for longer than the limit. */
 static bool
 stays_while_somebody_speaks(const struct tunnel_conf *conf)
@@ -557,7 +560,7 @@ stays_while_somebody_speaks(const struct tunnel_conf *conf)
     uint64_t spoke_ms = clock_monotonic_ms();
 
     start(conf);
-    for (int i = 0; i < 10 && tunnel != NULL; i++) {
+    for (int i = 0; i < 7 && tunnel != NULL; i++) {
         uint64_t now_ms = clock_monotonic_ms();
 
         (void)send(i & 1 ? origin : client, "tick", 4, MSG_NOSIGNAL);
@@ -573,15 +576,16 @@ stays_while_somebody_speaks(const struct tunnel_conf *conf)
 static void
 ends_when_no_byte_came_for_too_long(void)
 {
-    static const struct tunnel_conf hasty = { .idle_ms = 100, .life_ms = 3600000 };
+    struct tunnel_conf hasty = { .idle_ms = 50, .life_ms = 3600000 };
     bool stayed = false;
 
-    for (int round = 0; round < 100 && !stayed; round++) {
+    for (uint32_t round = 0; round < ROUNDS && !stayed; round++) {
+        hasty.idle_ms = round % 2 ? 50 + 10 * round : 50; /* for slow machines, and for fitful */
         stayed = stays_while_somebody_speaks(&hasty);
         turn_until(tunnel == NULL);
         CU_ASSERT_EQUAL(end, TUNNEL_IDLE);
-        CU_ASSERT_TRUE(hears_a_reset(client));
-        CU_ASSERT_TRUE(hears_a_reset(origin));
+        CU_ASSERT_TRUE(!stayed || hears_a_reset(client)); /* else it may have been heard */
+        CU_ASSERT_TRUE(!stayed || hears_a_reset(origin));
         tear_down();
     }
     CU_ASSERT_TRUE(stayed);
@@ -590,14 +594,18 @@ ends_when_no_byte_came_for_too_long(void)
 static void
 has_less_patience_after_a_half_close(void)
 {
-    static const struct tunnel_conf conf = { .idle_ms = 3600000, .half_close_idle_ms = 30 };
+    struct tunnel_conf conf = { .idle_ms = 3600000, .half_close_idle_ms = 20 };
+    bool was_heard = false;
 
-    start(&conf);
-    shutdown(client, SHUT_WR);
-    CU_ASSERT_TRUE(hears_the_end(origin));
-    turn_until(tunnel == NULL);
-    CU_ASSERT_EQUAL(end, TUNNEL_IDLE);
-    tear_down();
+    for (int round = 0; round < ROUNDS && !was_heard; round++, conf.half_close_idle_ms += 10) {
+        start(&conf);
+        shutdown(client, SHUT_WR);
+        was_heard = hears_the_end(origin); /* unless the reset came before we looked */
+        turn_until(tunnel == NULL);
+        CU_ASSERT_EQUAL(end, TUNNEL_IDLE);
+        tear_down();
+    }
+    CU_ASSERT_TRUE(was_heard);
 }
 
 static void

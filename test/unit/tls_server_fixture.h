@@ -36,7 +36,7 @@
 /* Not every file needs all of it. */
 #pragma GCC diagnostic ignored "-Wunused-function"
 
-#define PATIENCE_MS 20000
+#define PATIENCE_MS 60000
 #define WORKERS 2
 #define SITES 5
 #define DAY_S (24 * 3600)
