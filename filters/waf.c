@@ -55,7 +55,8 @@ be_busy(const struct waf_conf *conf, struct exchange *ex)
 
     filter_count(ex, &counts, BUSY, 1);
     counter_up(ex->worker->counters, limits_hit);
-    exchange_decide(ex, DECISION_FAILURE, &conf->filter.place, "waf: too much is to be judged");
+    exchange_decide_filter(ex, DECISION_FAILURE, NULL, &conf->filter.place,
+                           "waf: too much is to be judged");
     if (conf->mode == WAF_DETECT)
         return FILTER_NEXT;
     if (ex->solo != NULL)
@@ -111,11 +112,10 @@ block(const struct waf_conf *conf, struct exchange *ex, const struct waf_verdict
     struct slice words = waf_record_words(ex, "blocked", verdict);
 
     filter_count(ex, &counts, BLOCKED, 1);
-    counter_up(ex->worker->counters, requests_denied);
     if (!conf->tells)
         answer(conf, ex, verdict);
-    exchange_decide_rule(ex, DECISION_DENY, rule, &conf->filter.place, "waf: %.*s",
-                         SLICE_ARG(words));
+    exchange_decide_filter(ex, DECISION_DENY, rule, &conf->filter.place, "waf: %.*s",
+                           SLICE_ARG(words));
     if (conf->tells)
         answer(conf, ex, verdict);
     return FILTER_ANSWER;
@@ -262,13 +262,14 @@ begin_request(const struct waf_conf *conf, struct state *state, struct exchange 
     return hold(conf, state, ex);
 }
 
-/* CONNECT has nothing that rules could judge. */
+/* CONNECT has nothing that rules could judge, and a purge that is let would only be refused for
+ * its method. */
 static enum filter_verdict
 request_head(const void *arg, void *memory, struct exchange *ex)
 {
     struct state *state = memory;
 
-    if (ex->request.method == METHOD_CONNECT)
+    if (ex->request.method == METHOD_CONNECT || ex->is_purge)
         return FILTER_NEXT;
     switch (state->halves[WAF_REQUEST].stage) {
     case STAGE_NEW:
@@ -388,7 +389,8 @@ works_on_fetch(const void *arg)
 
 const struct filter_ops waf_filter = {
     .name = "waf",
-    .text = "A web application firewall: rules of ModSecurity, with the OWASP core rule set.",
+    .text = "A web application firewall: rules of ModSecurity, with the OWASP core rule set. It "
+            "needs libmodsecurity, which is loaded only where there is such a filter.",
     .options = waf_options,
     .conf_bytes = sizeof(struct waf_conf),
     .state_bytes = sizeof(struct state),

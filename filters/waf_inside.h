@@ -7,6 +7,7 @@
  *     waf_case.c         a message is judged by a thread of its own
  *     waf_record.c       what is told of a verdict
  *     waf_library.h      libmodsecurity: waf_modsecurity.c, or waf_absent.c in its place
+ *     waf_functions.c    finds it, and its functions
  *     waf_files.c        which files there are
  *     waf_message.c      what the library says
  */
@@ -34,6 +35,7 @@ struct waf_conf {
     int mode;                /* enum waf_mode */
     uint64_t request_bytes;  /* 0: content of requests is not looked at */
     int larger, encoded;     /* enum waf_over */
+    int64_t max_arguments, max_cookies;
     uint64_t response_bytes; /* 0: responses are not looked at */
     struct strings response_types;
     int64_t status;

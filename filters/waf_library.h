@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* waf_library.h - all that the filter waf asks of libmodsecurity.
  *
- * waf_modsecurity.c does it, waf_absent.c stands in its place where there is no such
- * library. It is C++: only that file calls it, by its C functions, and an exception that it
- * does not catch (there is no memory) ends the process, which the supervisor starts again.
+ * waf_modsecurity.c does it, waf_absent.c stands in its place where the library's headers were
+ * not there to build with. It is C++: only that file calls it, by its C functions, and an
+ * exception that it does not catch (there is no memory) ends the process, which the supervisor
+ * starts again. It is not linked, but loaded with the first rules (waf_functions.h).
  *
  * Files are read and compiled once for the whole process, whoever names them, and again when
  * one of them, or another file in their folders, has changed (registry.h). The rules of one
@@ -32,8 +33,8 @@ struct waf_plan {
     const char *core;            /* a pattern: the core rule set; NULL: none */
 };
 
-/* Reads what was not read before. NULL with err, which names file and line. May take a
- * second; not for workers. */
+/* Reads what was not read before; the first one loads the library. NULL with err, which names
+ * file and line, or what of the library is missing. May take a second; not for workers. */
 struct waf_rules *waf_rules_adopt(const struct waf_plan *plan, struct err *err);
 
 /* For any thread. */

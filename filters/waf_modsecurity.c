@@ -13,16 +13,13 @@
 #include "filters/waf_library.h"
 
 #include "filters/waf_files.h"
+#include "filters/waf_functions.h"
 #include "server/base/clock.h"
 #include "server/base/log.h"
 #include "server/base/must.h"
 #include "server/registry.h"
 
 #include <malloc.h>
-#include <modsecurity/intervention.h>
-#include <modsecurity/modsecurity.h>
-#include <modsecurity/rules_set.h>
-#include <modsecurity/transaction.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -51,10 +48,13 @@ struct waf_transaction {
 
 /* ---- the library */
 
-/* Held while rules are read, merged or freed: its reader is not made for two threads at once
- * (ModSecurity#3138). Taken within the registry's lock, never the other way round. */
+/* Held while the library is loaded, and while rules are read, merged or freed: its reader is
+ * not made for two threads at once (ModSecurity#3138). Taken within the registry's lock, never
+ * the other way round. */
 static pthread_mutex_t reading = PTHREAD_MUTEX_INITIALIZER;
-static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+/* Both are set before there are any rules, and then stay: whoever has rules may read them. */
+static const struct waf_functions *call;
 static ModSecurity *library; /* for ever: what rules remember of clients is in it */
 
 /* Called by the library for each rule that was true and logs, on the transaction's thread. */
@@ -76,21 +76,38 @@ on_message(void *arg, const void *text)
     verdict->hit_count++;
 }
 
-static void
-start(void)
+static int
+start(struct err *err)
 {
-    library = msc_init();
+    if (library != NULL)
+        return 0;
+    call = waf_functions_load(err);
+    if (call == NULL)
+        return -1;
+    library = call->msc_init();
     if (library == NULL)
-        return;
-    msc_set_connector_info(library, "Bascule " PACKAGE_VERSION);
-    msc_set_log_cb(library, on_message);
+        return err_set(err, "no memory for libmodsecurity");
+    call->msc_set_connector_info(library, "Bascule " PACKAGE_VERSION);
+    call->msc_set_log_cb(library, on_message);
+    return 0;
+}
+
+static int
+start_once(struct err *err)
+{
+    int result;
+
+    pthread_mutex_lock(&reading);
+    result = start(err);
+    pthread_mutex_unlock(&reading);
+    return result;
 }
 
 static void
 free_rules(RulesSet *rules)
 {
     pthread_mutex_lock(&reading);
-    msc_rules_cleanup(rules);
+    call->msc_rules_cleanup(rules);
     pthread_mutex_unlock(&reading);
 }
 
@@ -100,19 +117,19 @@ typedef int add_fn(RulesSet *rules, const void *what, const char **words);
 static int
 add_file(RulesSet *rules, const void *path, const char **words)
 {
-    return msc_rules_add_file(rules, path, words);
+    return call->msc_rules_add_file(rules, path, words);
 }
 
 static int
 add_text(RulesSet *rules, const void *text, const char **words)
 {
-    return msc_rules_add(rules, text, words);
+    return call->msc_rules_add(rules, text, words);
 }
 
 static int
 add_rules(RulesSet *rules, const void *from, const char **words)
 {
-    return msc_rules_merge(rules, (RulesSet *)(uintptr_t)from, words);
+    return call->msc_rules_merge(rules, (RulesSet *)(uintptr_t)from, words);
 }
 
 /* How many rules were added, or -1 with err; name: where they come from. */
@@ -167,7 +184,7 @@ make(const void *conf, struct err *err)
     int count;
 
     if (compiled != NULL)
-        compiled->rules = msc_create_rules_set();
+        compiled->rules = call->msc_create_rules_set();
     if (compiled == NULL || compiled->rules == NULL) {
         free(compiled);
         err_set(err, "no memory for rules");
@@ -229,12 +246,14 @@ add_part(struct waf_rules *rules, unsigned part, const struct slice *patterns, s
 struct waf_rules *
 waf_rules_adopt(const struct waf_plan *plan, struct err *err)
 {
-    struct waf_rules *rules = calloc(1, sizeof(*rules));
     struct slice core = slice_of(plan->core != NULL ? plan->core : "");
+    struct waf_rules *rules;
 
-    pthread_once(&once, start);
-    if (rules != NULL && library != NULL)
-        rules->rules = msc_create_rules_set();
+    if (start_once(err) < 0)
+        return NULL;
+    rules = calloc(1, sizeof(*rules));
+    if (rules != NULL)
+        rules->rules = call->msc_create_rules_set();
     if (rules == NULL || rules->rules == NULL) {
         free(rules);
         err_set(err, "no memory for rules");
@@ -280,7 +299,7 @@ waf_transaction_new(struct waf_rules *rules)
 
     if (transaction == NULL)
         return NULL;
-    transaction->library = msc_new_transaction(library, rules->rules, transaction);
+    transaction->library = call->msc_new_transaction(library, rules->rules, transaction);
     if (transaction->library != NULL)
         return transaction;
     free(transaction);
@@ -293,7 +312,7 @@ is_disrupted(struct waf_transaction *transaction)
 {
     ModSecurityIntervention intervention = { .status = 200 };
     struct waf_verdict *verdict = transaction->verdict;
-    bool is_disruptive = msc_intervention(transaction->library, &intervention) != 0 &&
+    bool is_disruptive = call->msc_intervention(transaction->library, &intervention) != 0 &&
                          intervention.disruptive != 0;
 
     if (is_disruptive && verdict != NULL) {
@@ -320,15 +339,15 @@ ask_head(struct waf_transaction *transaction, const struct waf_message *message)
 {
     Transaction *to = transaction->library;
 
-    msc_process_connection(to, message->client, 0, message->server, 0);
-    msc_process_uri(to, message->target, message->method, message->version);
+    call->msc_process_connection(to, message->client, 0, message->server, 0);
+    call->msc_process_uri(to, message->target, message->method, message->version);
     for (size_t i = 0; i < message->field_count; i++) {
         const struct waf_field *field = &message->fields[i];
 
-        msc_add_n_request_header(to, bytes_of(field->name), field->name.bytes,
-                                 bytes_of(field->value), field->value.bytes);
+        call->msc_add_n_request_header(to, bytes_of(field->name), field->name.bytes,
+                                       bytes_of(field->value), field->value.bytes);
     }
-    msc_process_request_headers(to);
+    call->msc_process_request_headers(to);
     transaction->was_asked = true;
     return is_disrupted(transaction);
 }
@@ -340,9 +359,9 @@ waf_judge_request(struct waf_transaction *transaction, const struct waf_message 
     transaction->verdict = verdict;
     if (!ask_head(transaction, message)) {
         if (message->content.bytes > 0)
-            msc_append_request_body(transaction->library, bytes_of(message->content),
-                                    message->content.bytes);
-        msc_process_request_body(transaction->library);
+            call->msc_append_request_body(transaction->library, bytes_of(message->content),
+                                          message->content.bytes);
+        call->msc_process_request_body(transaction->library);
         (void)is_disrupted(transaction);
     }
     transaction->verdict = NULL;
@@ -360,14 +379,15 @@ waf_judge_response(struct waf_transaction *transaction, const struct waf_message
     for (size_t i = 0; i < message->response_field_count; i++) {
         const struct waf_field *field = &message->response_fields[i];
 
-        msc_add_n_response_header(to, bytes_of(field->name), field->name.bytes,
-                                  bytes_of(field->value), field->value.bytes);
+        call->msc_add_n_response_header(to, bytes_of(field->name), field->name.bytes,
+                                        bytes_of(field->value), field->value.bytes);
     }
-    msc_process_response_headers(to, message->status, "HTTP/1.1");
+    call->msc_process_response_headers(to, message->status, "HTTP/1.1");
     if (!is_disrupted(transaction)) {
         if (message->content.bytes > 0)
-            msc_append_response_body(to, bytes_of(message->content), message->content.bytes);
-        msc_process_response_body(to);
+            call->msc_append_response_body(to, bytes_of(message->content),
+                                           message->content.bytes);
+        call->msc_process_response_body(to);
         (void)is_disrupted(transaction);
     }
     transaction->verdict = NULL;
@@ -378,7 +398,7 @@ waf_transaction_end(struct waf_transaction *transaction)
 {
     if (transaction == NULL)
         return;
-    msc_process_logging(transaction->library);
-    msc_transaction_cleanup(transaction->library);
+    call->msc_process_logging(transaction->library);
+    call->msc_transaction_cleanup(transaction->library);
     free(transaction);
 }

@@ -63,6 +63,16 @@ const struct option waf_options[] = {
       .text = "What becomes of content of requests that has a Content-Encoding, which hides it: "
               "it is refused with 415, or passes and is not judged. A filter decompress in front "
               "takes it off." },
+    { .name = "max_arguments", .type = OPTION_INT,
+      .offset = offsetof(struct waf_conf, max_arguments), .fallback = "1000", .min = 1,
+      .max = 10000,
+      .text = "Most arguments of a request, in query and content together: fields of forms, values "
+              "of JSON. With more, rule 19000005 refuses it with 400. Each is looked at by "
+              "hundreds of rules: 1000 may take a second." },
+    { .name = "max_cookies", .type = OPTION_INT, .offset = offsetof(struct waf_conf, max_cookies),
+      .fallback = "200", .min = 1, .max = 10000,
+      .text = "Most cookies of a request; with more, rule 19000006 refuses it with 400. Browsers "
+              "keep fewer than 200 for a site." },
     { .name = "response_body", .type = OPTION_SIZE,
       .offset = offsetof(struct waf_conf, response_bytes), .fallback = "0",
       .max = 1024 * 1024 * 1024,
@@ -97,9 +107,10 @@ find_audit(struct waf_conf *conf, const struct conf *all, struct err *err)
         return 0;
     nearest_init(&nearest, slice_of(conf->audit_name));
     for (size_t i = 0; i < all->access_logs.count; i++) {
-        const struct access_log_conf *log = all->access_logs.items[i];
+        struct access_log_conf *log = all->access_logs.items[i];
 
         if (strcmp(log->name, conf->audit_name) == 0) {
+            log->is_used = true;
             conf->audit = log;
             return 0;
         }
@@ -188,9 +199,7 @@ waf_adopt(void *arg, struct arena *arena, struct err *err)
         return err_set(err, "no memory");
     waf_threads_use();
     conf->compiled = compile(conf, err);
-    if (conf->compiled == NULL)
-        return err_prefix(err, "waf: ");
-    return adopt_audit(conf, err);
+    return conf->compiled != NULL ? adopt_audit(conf, err) : -1;
 }
 
 /* In a process of its own: nothing is kept. */

@@ -14,7 +14,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define ARGUMENTS_MAX 1000   /* of one request */
 #define JSON_DEPTH_MAX 100
 #define PATTERN_STEPS_MAX 100000 /* of one expression on one value */
 #define ID_MAX 999999999u
@@ -74,9 +73,9 @@ write_strings(FILE *out, const struct strings *strings)
         fprintf(out, "%s%.*s", i > 0 ? " " : "", SLICE_ARG(strings->items[i]));
 }
 
-/* The limits are ours to keep, before the library gets to see anything. Access to content is
- * on even if none is shown: without it the library skips all rules of phase 2, and most rules
- * about heads are there. */
+/* The limits of bytes are ours to keep, before the library gets to see anything; it stops adding
+ * arguments behind the first that is too many. Access to content is on even if none is shown:
+ * without it the library skips all rules of phase 2, and most rules about heads are there. */
 static void
 write_engine(FILE *out, const struct waf_conf *conf)
 {
@@ -88,7 +87,7 @@ write_engine(FILE *out, const struct waf_conf *conf)
             "SecRequestBodyNoFilesLimit %" PRIu64 "\n"
             "SecRequestBodyLimitAction Reject\n"
             "SecRequestBodyJsonDepthLimit %d\n"
-            "SecArgumentsLimit %d\n"
+            "SecArgumentsLimit %" PRId64 "\n"
             "SecArgumentSeparator &\n"
             "SecCookieFormat 0\n"
             "SecPcreMatchLimit %d\n"
@@ -96,14 +95,30 @@ write_engine(FILE *out, const struct waf_conf *conf)
             "SecResponseBodyAccess %s\n"
             "SecDefaultAction \"phase:1,log,noauditlog,pass\"\n"
             "SecDefaultAction \"phase:2,log,noauditlog,pass\"\n",
-            conf->request_bytes + 1, conf->request_bytes + 1, JSON_DEPTH_MAX, ARGUMENTS_MAX,
-            PATTERN_STEPS_MAX, PATTERN_STEPS_MAX, conf->response_bytes > 0 ? "On" : "Off");
+            conf->request_bytes + 1, conf->request_bytes + 1, JSON_DEPTH_MAX,
+            conf->max_arguments + 1, PATTERN_STEPS_MAX, PATTERN_STEPS_MAX,
+            conf->response_bytes > 0 ? "On" : "Off");
     if (conf->response_bytes > 0) {
         fprintf(out, "SecResponseBodyLimit %" PRIu64 "\nSecResponseBodyLimitAction Reject\n"
                      "SecResponseBodyMimeType ", conf->response_bytes + 1);
         write_strings(out, &conf->response_types);
         fputc('\n', out);
     }
+}
+
+/* Before all others of phase 2, each of which looks at every argument and cookie. In phase 1 the
+ * core rule set has not begun, and the library (3.0.9) would leak some of what its last rules
+ * do then. JSON is not read to its end when there are too many: that is told first, not that
+ * it is no JSON. */
+static void
+write_limits(FILE *out, const struct waf_conf *conf)
+{
+    fprintf(out,
+            "SecRule &ARGS \"@gt %" PRId64 "\" \"id:19000005,phase:2,deny,status:400,log,t:none,"
+            "msg:'There are too many arguments'\"\n"
+            "SecRule &REQUEST_COOKIES \"@gt %" PRId64 "\" \"id:19000006,phase:2,deny,status:400,"
+            "log,t:none,msg:'There are too many cookies'\"\n",
+            conf->max_arguments, conf->max_cookies);
 }
 
 static void
@@ -119,10 +134,7 @@ write_content_rules(FILE *out)
             "SecRule REQBODY_ERROR \"!@eq 0\" \"id:19000003,phase:2,deny,status:400,log,t:none,"
             "msg:'The content is not what its type says'\"\n"
             "SecRule MULTIPART_STRICT_ERROR \"!@eq 0\" \"id:19000004,phase:2,deny,status:400,log,"
-            "t:none,msg:'The multipart content can be understood in more than one way'\"\n"
-            "SecRule &ARGS \"@ge %d\" \"id:19000005,phase:2,deny,status:400,log,t:none,"
-            "msg:'There are too many arguments'\"\n",
-            ARGUMENTS_MAX);
+            "t:none,msg:'The multipart content can be understood in more than one way'\"\n");
 }
 
 /* Under the names of its releases 3 and 4. */
@@ -147,6 +159,7 @@ static void
 write_setup(FILE *out, const struct waf_conf *conf)
 {
     write_engine(out, conf);
+    write_limits(out, conf);
     write_content_rules(out);
     if (conf->crs)
         write_core_settings(out, conf);

@@ -53,6 +53,9 @@ sites = (
           { name = "own"; path_prefix = "/own/"; cache = { store = "main"; };
             filters = ( { filter = "waf"; rules = [ "@DIR@/own-*.conf" ]; tell_rule = true;
                           response_body = "10K"; request_body = "1K"; @STATUS@ } ); },
+          { name = "purged"; path_prefix = "/purged/";
+            cache = { store = "main"; purge_from = "127.0.0.1"; };
+            filters = ( { filter = "waf"; crs = true; } ); },
           { name = "first"; path_prefix = "/first/";
             filters = ( { filter = "waf"; crs = true;
                 directives = [ "SecRule REQUEST_URI \\"@contains /first/free\\" \\\\",
@@ -248,7 +251,9 @@ def _():
     response = web("/told" + ATTACKS["SQL injection"], "Accept: text/html", host="site.test")
     equal(response.status, 403, "status")
     check(b"942100" not in response.body and b"949110" not in response.body, "the page says why")
-    equal(proxy().wait_record("/told" + ATTACKS["SQL injection"])["rule"], "waf:949110", "rule")
+    record = proxy().wait_record("/told" + ATTACKS["SQL injection"])
+    equal(record["rule"], "waf:949110", "rule")
+    check(record["filters"].startswith("waf: blocked by rule 949110"), record["filters"])
     line = audit("/told")
     equal((line["event"], line["side"], line["rule"], line["status"], line["method"]),
           ("blocked", "request", 949110, 403, "GET"), "audit")
@@ -256,6 +261,14 @@ def _():
     hit = next(hit for hit in line["hits"] if hit["rule"] == 942100)
     equal((hit["where"], "SQL" in hit["message"]), ("ARGS:q", True), "hit")
     check("union" not in json.dumps(line), "the audit log has what was sent")
+
+
+@test("who may purge the cache need not be in the rules' methods; others are refused")
+def _():
+    for path, status in (("/purged/x", 200), ("/first/x", 403)):
+        response = ask(proxy().address("web"), get(path, host="parts.test", method="PURGE"), "PURGE")
+        equal(response.status, status, path)
+    equal(origin().seen("/purged/x"), [], "requests at the origin")
 
 
 @test("a client cannot make the log name another rule")
@@ -468,6 +481,47 @@ def _():
             equal(client.read("POST").status, 400, (kind, body[:20]))
 
 
+FEW = '{ filter = "waf"; crs = true; audit = "waf"; max_arguments = 20; max_cookies = 10; @MORE@ }'
+
+
+def refused_by(daemon, path, *fields, body=None):
+    """The rule that refuses a request with 400; None: it is answered."""
+    whole = get(path, *FIELDS, *fields, host="site.test") if body is None else \
+        post(path, body, *FIELDS, *fields, host="site.test")
+    with Client(daemon.address("web")) as client:
+        client.send(whole)
+        status = client.read("GET" if body is None else "POST").status
+    rule = daemon.wait_record(path).get("rule")
+    equal(status, 200 if rule is None else 400, (path, rule))
+    return rule
+
+
+@test("arguments, of query and content together, and cookies are counted: one too many is refused")
+def _():
+    def listed(count, start=0):
+        return "&".join(f"a{i}=1" for i in range(start, start + count))
+
+    with start(FEW) as daemon:
+        for over, rule in ((0, None), (1, "waf:19000005")):
+            equal(refused_by(daemon, f"/q{over}?{listed(20 + over)}"), rule, "query")
+            equal(refused_by(daemon, f"/b{over}?{listed(12)}", FORM,
+                             body=listed(8 + over, 12).encode()), rule, "query and form")
+            for count in (20 + over, 20 + 500 * over):  # the last is not read to its end
+                value = json.dumps({"a": [1] * count}).encode()
+                equal(refused_by(daemon, unique("json"), JSON, body=value), rule, f"JSON, {count}")
+            parts = "".join(f'--xyz\r\nContent-Disposition: form-data; name="a{i}"\r\n\r\nx\r\n'
+                            for i in range(20 + over)) + "--xyz--\r\n"
+            equal(refused_by(daemon, f"/m{over}", MULTIPART, body=parts.encode()), rule, "parts")
+        for count, rule in ((10, None), (11, "waf:19000006")):
+            cookies = "; ".join(f"c{i}=1" for i in range(count))
+            equal(refused_by(daemon, f"/c{count}", f"Cookie: {cookies}"), rule, "cookies")
+        equal(counts(daemon)["blocked"], 6, "the count")
+    with start(FEW, MORE='mode = "detect";') as daemon:
+        equal(web(f"/d?{listed(21)}", host="site.test", daemon=daemon).status, 200, "detect")
+        equal([audit("/d", daemon)[name] for name in ("event", "rule")], ["detected", 19000005],
+              "audit")
+
+
 @test("a client that leaves, before its content is whole or while it is judged, leaves nothing")
 def _():
     for cut in (head("POST /gone HTTP/1.1", "Host: site.test", *FIELDS, FORM,
@@ -505,8 +559,9 @@ def _():
                 numbers = [stream.open(request("/slow?a=" + "x" * 21), end=True)
                            for i in range(50)]
                 statuses = {stream.answer(number).status for number in numbers}
-            equal(statuses, {200, late}, f"statuses, {mode}")
+            check(late in statuses <= {200, late}, f"statuses, {mode}: {statuses}")
             check(counts(daemon)["busy"] > 0, "the count")
+            until(lambda: web("/slow?a=y", daemon=daemon).status == 200, "a quick one is judged")
 
 
 # ---- responses
@@ -541,6 +596,105 @@ def _():
     equal(response.status, 200, "HEAD")
 
 
+# ---- the library
+
+
+FREE = """
+workers = 1;
+listeners = ( { name = "web"; mode = "reverse"; listen = "127.0.0.1:0"; } );
+sites = ( { name = "www"; default = true; welcome = true; filters = ( @WAF@ ); } );
+"""
+ONE = '{ filter = "waf"; directives = "SecRule ARGS:a \\"@streq b\\" \\"id:1,phase:1,deny\\""; }'
+
+
+def loads(pid):
+    """Whether the process has the library."""
+    with open(f"/proc/{pid}/maps", encoding="utf-8") as file:
+        return "libmodsecurity" in file.read()
+
+
+def reload_refused(daemon, conf, **values):
+    """What a reload that must fail says."""
+    daemon.write_conf(conf, **values)
+    done = subprocess.run([program(), "reload", "--control", daemon.path("control")],
+                          capture_output=True, text=True, timeout=WAIT, check=False)
+    equal(done.returncode, 1, "exit status of the reload")
+    return done.stderr
+
+
+@test("the library is loaded by a worker process that has a firewall, also by a reload")
+def _():
+    needs()
+    with Daemon(FREE, WAF="") as daemon:
+        worker = daemon.children()[0]
+        equal((loads(daemon.pid), loads(worker)), (False, False), "loaded without a firewall")
+        for _ in range(2):
+            daemon.reload(FREE, WAF=ONE)
+            equal(web("/?a=b", daemon=daemon).status, 403, "with a firewall")
+            equal((loads(daemon.pid), loads(worker)), (False, True), "loaded with one")
+            daemon.reload(FREE, WAF="")
+            equal(web("/?a=b", daemon=daemon).status, 200, "without one again")
+
+
+def check_with(run, waf, **env):
+    """run check of FREE with waf, in an environment: its exit status and its words."""
+    write(f"{folder()}/free.conf", FREE.replace("@WAF@", waf))
+    done = subprocess.run([run, "check", "-c", f"{folder()}/free.conf"], env={**os.environ, **env},
+                          capture_output=True, text=True, timeout=WAIT, check=False)
+    return done.returncode, done.stderr
+
+
+def says(words, *parts):
+    for part in parts:
+        check(part in words, f"no {part!r} in {words!r}")
+
+
+@test("a library that is not there is missed by check, and by nobody who has no firewall")
+def _():
+    needs()
+    name, absent = b"libmodsecurity.so.3\0", b"libmodsecurit0.so.3\0"
+    copy = f"{folder()}/bascule-without"
+    with open(program(), "rb") as file:
+        code = file.read()
+    equal(code.count(name), 1, "times that the program names the library")
+    with open(copy, "wb") as file:
+        file.write(code.replace(name, absent))
+    os.chmod(copy, 0o755)
+    status, words = check_with(copy, ONE)
+    equal(status, 1, "exit status")
+    says(words, 'free.conf:4: filter "waf": the firewall needs libmodsecurity',
+         "libmodsecurit0.so.3: cannot open", "(Debian: libmodsecurity3)")
+    equal(check_with(copy, "")[0], 0, "exit status without a firewall")
+
+
+@test("a library that lacks a function is refused by check")
+def _():
+    needs()
+    with open("/proc/self/maps", encoding="utf-8") as file:
+        other = next(line.split()[-1] for line in file if "/libc.so" in line)
+    libraries = f"{folder()}/libraries"
+    os.mkdir(libraries)
+    shutil.copy(other, f"{libraries}/libmodsecurity.so.3")
+    status, words = check_with(program(), ONE, LD_LIBRARY_PATH=libraries)
+    equal(status, 1, "exit status")
+    says(words, 'free.conf:4: filter "waf": libmodsecurity.so.3 has no msc_', "libmodsecurity3)")
+
+
+@test("a reload that cannot load the library changes nothing; the next one tries again")
+def _():
+    needs()
+    libraries = f"{folder()}/unfinished"
+    os.mkdir(libraries)
+    with Daemon(FREE, env={"LD_LIBRARY_PATH": libraries}, WAF="") as daemon:
+        write(f"{libraries}/libmodsecurity.so.3", "")
+        says(reload_refused(daemon, FREE, WAF=ONE), 'bascule.conf:5: filter "waf": ',
+             "file too short", "(Debian: libmodsecurity3)")
+        equal(web("/?a=b", daemon=daemon).status, 200, "the old configuration goes on")
+        os.unlink(f"{libraries}/libmodsecurity.so.3")
+        daemon.reload(FREE, WAF=ONE)
+        equal(web("/?a=b", daemon=daemon).status, 403, "the next one")
+
+
 # ---- rule files
 
 
@@ -570,13 +724,16 @@ def _():
         daemon.reload(daemon.conf_text)
         equal(web("/own/?a=novel", daemon=daemon).status, 403, "after")
         write(f"{own}/own-2.conf", "Bogus On\n")
-        done = subprocess.run([program(), "reload", "--control", daemon.path("control")],
-                              capture_output=True, text=True, timeout=WAIT, check=False)
+        words = reload_refused(daemon, daemon.conf_text)
         os.unlink(f"{own}/own-2.conf")
-        equal(done.returncode, 1, "exit status of a reload with bad rules")
+        check("own-2.conf:1: " in words, words)
         equal(web("/own/?a=novel", daemon=daemon).status, 403, "the old rules go on")
-        read = [line for line in daemon.log_lines if "REQUEST-901" in line]
-        equal(len(read), 1, "times that the core rule set was read")
+        def read(name):
+            return len([line for line in daemon.log_lines if name in line])
+
+        # Of the files that changed it is told later than of the core rule set.
+        until(lambda: read("own-1.conf ...") == 2, "the line on what was read again")
+        equal(read("REQUEST-901"), 1, "times that the core rule set was read")
 
 
 def is_sanitized(daemon):
@@ -592,7 +749,7 @@ def resident_kb(daemon):
         return next(int(line.split()[1]) for line in file if line.startswith("VmRSS"))
 
 
-@test("reloads with changed rules lose nothing that is under way, and memory stays", timeout=60)
+@test("reloads with changed rules lose nothing that is under way, and memory stays")
 def _():
     with start() as daemon, Client(daemon.address("web")) as client:
         count = 20 if FACTOR == 1 else 10
@@ -605,12 +762,11 @@ def _():
             equal(client.read("POST").status, 200, f"status {i}")
             if i == count // 3:
                 before = resident_kb(daemon)
-        grown = resident_kb(daemon) - before
-        check(is_sanitized(daemon) or grown < before * 0.1,
-              f"{grown} KiB more than the {before} KiB at first")
+        until(lambda: is_sanitized(daemon) or resident_kb(daemon) < before * 1.1,
+              f"memory is near the {before} KiB of before")
 
 
-@test("the core rule set read again and again does not pile up", timeout=60, heavy=True)
+@test("the core rule set read again and again does not pile up", heavy=True)
 def _():
     needs()
     copy = f"{folder()}/core"
@@ -623,9 +779,8 @@ def _():
                   403, "status")
             if i == 2:
                 before = resident_kb(daemon)
-        grown = resident_kb(daemon) - before
-        check(is_sanitized(daemon) or grown < before * 0.15,
-              f"{grown} KiB more than the {before} KiB at first")
+        until(lambda: is_sanitized(daemon) or resident_kb(daemon) < before * 1.15,
+              f"memory is near the {before} KiB of before")
 
 
 main()

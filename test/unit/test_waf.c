@@ -169,8 +169,8 @@ writes_options_as_rules(void)
 {
     struct waf_conf conf = {
         .crs = true, .paranoia = 3, .inbound_threshold = 7, .outbound_threshold = 9,
-        .request_bytes = 1000, .methods = { words, 2 }, .exclude = { exclusions, 2 },
-        .directives = { words, 2 },
+        .request_bytes = 1000, .max_arguments = 50, .max_cookies = 60,
+        .methods = { words, 2 }, .exclude = { exclusions, 2 }, .directives = { words, 2 },
     };
     struct arena arena;
     struct err err;
@@ -183,6 +183,9 @@ writes_options_as_rules(void)
     CU_ASSERT_PTR_NOT_NULL(strstr(conf.setup, "SecRuleEngine On\n"));
     CU_ASSERT_PTR_NOT_NULL(strstr(conf.setup, "SecRequestBodyAccess On\n"));
     CU_ASSERT_PTR_NOT_NULL(strstr(conf.setup, "SecResponseBodyAccess Off\n"));
+    CU_ASSERT_PTR_NOT_NULL(strstr(conf.setup, "SecArgumentsLimit 51\n")); /* one is too many */
+    CU_ASSERT_PTR_NOT_NULL(strstr(conf.setup, "SecRule &ARGS \"@gt 50\" "));
+    CU_ASSERT_PTR_NOT_NULL(strstr(conf.setup, "SecRule &REQUEST_COOKIES \"@gt 60\" "));
     CU_ASSERT_PTR_NOT_NULL(strstr(conf.setup, "tx.paranoia_level=3,"));
     CU_ASSERT_PTR_NOT_NULL(strstr(conf.setup, "tx.inbound_anomaly_score_threshold=7,"));
     CU_ASSERT_PTR_NOT_NULL(strstr(conf.setup, "tx.outbound_anomaly_score_threshold=9\""));
