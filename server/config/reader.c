@@ -385,6 +385,28 @@ find_elsewhere(const struct option *key, const char *name, struct option_family 
     return false;
 }
 
+#define KNOWN_BYTES 300
+
+/* As many as fit. */
+static const char *
+known_settings(const struct shape *shape, char text[KNOWN_BYTES])
+{
+    size_t used = 0;
+
+    text[0] = '\0';
+    for (size_t i = 0; i < shape->row_count; i++) {
+        size_t left = KNOWN_BYTES - used;
+        int bytes = snprintf(text + used, left, "%s%s", i > 0 ? ", " : "", shape->rows[i]->name);
+
+        if ((size_t)bytes + sizeof(", ...") > left) {
+            snprintf(text + used, left, ", ...");
+            break;
+        }
+        used += (size_t)bytes;
+    }
+    return text;
+}
+
 static void
 report_unknown(struct config_reader *reader, const struct shape *shape, const struct option *key,
                const struct config_node *node)
@@ -392,6 +414,7 @@ report_unknown(struct config_reader *reader, const struct shape *shape, const st
     const char *name = config_node_name(node);
     struct option_family family;
     struct nearest nearest;
+    char known[KNOWN_BYTES];
     struct err err;
 
     if (find_elsewhere(key, name, &family)) {
@@ -403,8 +426,13 @@ report_unknown(struct config_reader *reader, const struct shape *shape, const st
     for (size_t i = 0; i < shape->row_count; i++)
         nearest_offer(&nearest, shape->rows[i]->name);
     err_set(&err, "the setting \"%.60s\" is not known", name);
-    nearest_hint(&nearest, &err);
-    report(reader, config_node_line(node), "%s", err.text);
+    if (nearest.best != NULL) {
+        nearest_hint(&nearest, &err);
+        report(reader, config_node_line(node), "%s", err.text);
+    } else {
+        report(reader, config_node_line(node), "%s: known are %s", err.text,
+               known_settings(shape, known));
+    }
 }
 
 /* The same for what is written in the same way, wherever that is. Settings nest only as far as

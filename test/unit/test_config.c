@@ -411,7 +411,8 @@ names_what_is_missing_unknown_or_doubled(void)
 {
     static const struct wrong wrong[] = {
         { "worker = 1;", "t:1: the setting \"worker\" is not known; did you mean \"workers\"?" },
-        { "frobnicate = 1;", "t:1: the setting \"frobnicate\" is not known" },
+        { "frobnicate = 1;", "t:1: the setting \"frobnicate\" is not known: known are headers, "
+                             "limit, listeners, pattern, quiet, workers" },
         { "listeners = (\n{ name = \"w\"; mode = \"forward\"; } );",
           "t:2: listener \"w\": \"port\" is missing" },
         { "listeners = ( { name = \"w\"; port = 1; } );",
@@ -490,7 +491,9 @@ collects_up_to_twenty_errors(void)
         snprintf(text + strlen(text), sizeof(text) - strlen(text), "wrong%d = 1;\n", i);
     CU_ASSERT_EQUAL(read_text(text), -1);
     CU_ASSERT_EQUAL(errors.count, CONFIG_ERRORS_MAX);
-    CU_ASSERT_STRING_EQUAL(errors.items[19].text, "t:20: the setting \"wrong19\" is not known");
+    CU_ASSERT_STRING_EQUAL(errors.items[19].text,
+                           "t:20: the setting \"wrong19\" is not known: known are headers, limit, "
+                           "listeners, pattern, quiet, workers");
     CU_ASSERT_EQUAL(read_text("workers = 100;\nquiet = 7;\nlisteners = ( { port = 0; } );"), -1);
     CU_ASSERT_EQUAL(errors.count, 3);
     CU_ASSERT_STRING_EQUAL(errors.items[2].text,
