@@ -26,7 +26,7 @@ forward_to_sites = false;
 access_logs = ( { name = "all"; to = "@DIR@/access.log"; format = "json"; },
                 { name = "waf"; to = "@DIR@/waf.log"; format = "json"; clients = "truncated"; } );
 listeners = (
-    { name = "web"; mode = "reverse"; listen = "127.0.0.1:0"; },
+    { name = "web"; mode = "reverse"; listen = "127.0.0.1:0"; policy = "uncached"; },
     { name = "out"; mode = "forward"; listen = "127.0.0.1:0"; allow_destination = [ "127.0.0.0/8" ];
       connect_ports = "1-65535"; filters = ( @CRS@ ); },
     { name = "watched"; mode = "reverse"; listen = "127.0.0.1:0";
@@ -35,6 +35,8 @@ listeners = (
 );
 groups = ( { name = "origin"; max_fails = 0; endpoints = ( { to = "127.0.0.1:@ORIGIN@"; } ); } );
 stores = ( { name = "main"; memory = "16M"; } );
+policies = ( { name = "uncached";
+               rules = ( { when = { path = "/bypassed/*"; }; cache = "bypass"; } ); } );
 sites = (
     { name = "all"; default = true; group = "origin"; filters = ( @CRS@ ); },
     { name = "watched"; hosts = [ "watched.test" ]; group = "origin"; },
@@ -54,6 +56,9 @@ sites = (
             filters = ( { filter = "waf"; rules = [ "@DIR@/own-*.conf" ]; tell_rule = true;
                           response_body = "10K"; request_body = "1K"; @STATUS@ } ); },
           { name = "purged"; path_prefix = "/purged/";
+            cache = { store = "main"; purge_from = "127.0.0.1"; };
+            filters = ( { filter = "waf"; crs = true; } ); },
+          { name = "bypassed"; path_prefix = "/bypassed/";
             cache = { store = "main"; purge_from = "127.0.0.1"; };
             filters = ( { filter = "waf"; crs = true; } ); },
           { name = "first"; path_prefix = "/first/";
@@ -265,10 +270,10 @@ def _():
 
 @test("who may purge the cache need not be in the rules' methods; others are refused")
 def _():
-    for path, status in (("/purged/x", 200), ("/first/x", 403)):
+    for path, status in (("/purged/x", 200), ("/first/x", 403), ("/bypassed/x", 403)):
         response = ask(proxy().address("web"), get(path, host="parts.test", method="PURGE"), "PURGE")
         equal(response.status, status, path)
-    equal(origin().seen("/purged/x"), [], "requests at the origin")
+        equal(origin().seen(path), [], "requests at the origin")
 
 
 @test("a client cannot make the log name another rule")
