@@ -7,10 +7,9 @@
 
 #include "server/base/clock.h"
 #include "server/net/resolve.h"
+#include "test/unit/descriptors.h"
 #include "test/unit/name_server_fixture.h"
 #include "test/unit/suites.h"
-
-#include <fcntl.h>
 
 /* For what must come. Stalls of the machine may take seconds, so a deadline under test
  * is configured to be short, and all others are this long. */
@@ -190,18 +189,6 @@ write_hosts(const char *text)
     CU_ASSERT_PTR_NOT_NULL_FATAL(file);
     fputs(text, file);
     fclose(file);
-}
-
-/* ---- descriptors */
-
-static unsigned
-count_open_descriptors(void)
-{
-    unsigned count = 0;
-
-    for (int fd = 0; fd < 1024; fd++)
-        count += fcntl(fd, F_GETFD) >= 0;
-    return count;
 }
 
 static unsigned descriptors_before;

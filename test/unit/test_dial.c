@@ -9,6 +9,7 @@
 #include "server/net/dial.h"
 
 #include "server/base/clock.h"
+#include "test/unit/descriptors.h"
 
 #include <CUnit/CUnit.h>
 #include <arpa/inet.h>
@@ -35,16 +36,6 @@ static char hosts_path[64], unix_path[64], server_text[32];
 static struct slice server_slice;
 static int silent_server; /* a name server that never answers */
 static unsigned descriptors_before;
-
-static unsigned
-count_open_descriptors(void)
-{
-    unsigned count = 0;
-
-    for (int fd = 0; fd < 1024; fd++)
-        count += fcntl(fd, F_GETFD) >= 0;
-    return count;
-}
 
 static struct address
 address_of(const char *text, unsigned port)

@@ -8,10 +8,10 @@
 
 #include "server/base/clock.h"
 #include "server/net/sockets.h"
+#include "test/unit/descriptors.h"
 
 #include <CUnit/CUnit.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -30,16 +30,6 @@ static struct slice to[SERVERS + 1];
 static char texts[SERVERS][64];
 static int listeners[SERVERS];
 static unsigned descriptors_before;
-
-static unsigned
-count_open_descriptors(void)
-{
-    unsigned count = 0;
-
-    for (int fd = 0; fd < 1024; fd++)
-        count += fcntl(fd, F_GETFD) >= 0;
-    return count;
-}
 
 static int
 listening(struct address *address)
